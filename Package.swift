@@ -1,0 +1,78 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One settings block for every target. `STARLING_STRICT=1` (CI) turns warnings into errors.
+let settings: [SwiftSetting] = {
+    var all: [SwiftSetting] = [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ]
+    if Context.environment["STARLING_STRICT"] == "1" {
+        all.append(.treatAllWarnings(as: .error))
+    }
+    return all
+}()
+
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: ["TestKit"] + dependencies, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "starling",
+    products: [
+        .library(name: "Starling", targets: ["Starling"]),
+        .executable(name: "starling", targets: ["StarlingCommand"]),
+    ],
+    targets: [
+        // C libraries, each behind one door.
+        .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CUV", providers: [.apt(["libuv1-dev"])]),
+        .systemLibrary(name: "CDNSSD", providers: [.apt(["libavahi-compat-libdnssd-dev"])]),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
+        .target(name: "CPlatform"),
+
+        // Layers, lowest first: a module imports only modules above this line of it.
+        module("Values", []),
+        module("SQLite", ["CSQLite", "Values"]),
+        module("CausalModel", ["Values"]),
+        module("Codec", ["CausalModel", "Values", "CZstd", "CXXHash"]),
+        module("Store", ["SQLite", "CausalModel", "Codec", "Values", "CPlatform"]),
+        module("Wire", ["Codec", "CausalModel", "Values"]),
+        module("Transport", ["CUV", "CPlatform"]),
+        module("Discovery", ["CDNSSD", "CPlatform"]),
+        module("Sync", ["Store", "Wire", "CausalModel", "Values"]),
+        module(
+            "Node",
+            [
+                "Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values", "Transport",
+                "Discovery", "CPlatform",
+            ]),
+        module("Starling", ["Node"]),
+        .executableTarget(
+            name: "StarlingCommand",
+            dependencies: ["Starling", "Node", "CPlatform"],
+            swiftSettings: settings),
+
+        // Tests.
+        .target(
+            name: "TestKit", dependencies: ["CausalModel", "SQLite", "Values", "CPlatform"],
+            path: "Tests/TestKit", swiftSettings: settings),
+        tests("SQLiteTests", ["SQLite", "Values"]),
+        tests("CausalModelTests", ["CausalModel", "Values"]),
+        tests("CodecTests", ["Codec", "CausalModel", "Values"]),
+        tests("CaptureTests", ["Store", "SQLite", "Values"]),
+        tests("StoreTests", ["Store", "SQLite", "CausalModel", "Codec", "Values"]),
+        tests("SyncTests", ["Sync", "Store", "Wire", "CausalModel", "SQLite", "Values"]),
+        tests("TransportTests", ["Transport"]),
+        tests("DiscoveryTests", ["Discovery"]),
+        tests("NodeTests", ["Node", "Store", "SQLite", "Values", "CausalModel"]),
+        tests("HouseTests", []),
+    ]
+)

@@ -1,0 +1,16 @@
+#pragma once
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* errno is a macro over a thread-local function: one call reads it at once. */
+static inline int starling_errno(void) { return errno; }
+/* stderr is a global variable of C that strict concurrency cannot check. */
+static inline FILE *starling_stderr(void) { return stderr; }
+static inline FILE *starling_stdout(void) { return stdout; }
+
+/* nftw needs _XOPEN_SOURCE before the first header, which Swift's clang importer does not set:
+   removes a folder and everything in it; 0 when it is gone. */
+int starling_remove_tree(const char *path);
