@@ -4,7 +4,8 @@
 ///
 /// `description` names the operation and the reason and is safe to log or to send to a peer;
 /// the statement's text is only in `debugDescription`. Values are in neither.
-package struct SQLiteError: Error, Equatable, CustomStringConvertible, CustomDebugStringConvertible {
+package struct SQLiteError: Error, Equatable, CustomStringConvertible, CustomDebugStringConvertible
+{
     /// An extended result code of SQLite; see <https://sqlite.org/rescode.html>.
     package struct Code: RawRepresentable, Hashable, Sendable {
         package var rawValue: Int32

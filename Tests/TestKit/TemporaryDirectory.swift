@@ -18,7 +18,8 @@ public final class TemporaryDirectory {
         let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(base)/starling.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else {
-            preconditionFailure("cannot make a temporary folder in \(base): errno \(starling_errno())")
+            preconditionFailure(
+                "cannot make a temporary folder in \(base): errno \(starling_errno())")
         }
         path = String(
             decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
