@@ -46,3 +46,26 @@ package enum Value: Sendable, Hashable {
         }
     }
 }
+
+extension Value {
+    /// A total order over storage class and bytes, without meaning to SQL; used to pick alike.
+    package func precedes(_ other: Value) -> Bool {
+        switch (self, other) {
+        case (.integer(let a), .integer(let b)): a < b
+        case (.real(let a), .real(let b)): a.bitPattern < b.bitPattern
+        case (.text(let a), .text(let b)), (.blob(let a), .blob(let b)):
+            a.lexicographicallyPrecedes(b)
+        default: rank < other.rank
+        }
+    }
+
+    private var rank: Int {
+        switch self {
+        case .null: 0
+        case .integer: 1
+        case .real: 2
+        case .text: 3
+        case .blob: 4
+        }
+    }
+}

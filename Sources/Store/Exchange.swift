@@ -1,0 +1,158 @@
+// What a session and a store say to each other: summaries, deltas, positions. Plain values, and the
+// protocol through which `Sync` drives a replica.
+
+package import CausalModel
+package import Codec
+
+/// What a replica says of itself in a handshake or a statement. Durable when it is handed out.
+package struct ReplicaSummary: Sendable, Equatable {
+    /// The origin under which this replica numbers its own changes now.
+    package var origin: Origin
+    package var vector: VersionVector
+    /// True when no live dot lies beyond the vector.
+    package var isWhole: Bool
+    /// A hash of the live dots beyond the vector; 0 when whole.
+    package var beyondHash: UInt64
+    /// Over all synced content; comparable between whole replicas with equal vectors.
+    package var digest: UInt64
+    /// Over the structures of all tables the replica knows.
+    package var schemaFingerprint: UInt64
+
+    package init(
+        origin: Origin, vector: VersionVector, isWhole: Bool, beyondHash: UInt64, digest: UInt64,
+        schemaFingerprint: UInt64
+    ) {
+        self.origin = origin
+        self.vector = vector
+        self.isWhole = isWhole
+        self.beyondHash = beyondHash
+        self.digest = digest
+        self.schemaFingerprint = schemaFingerprint
+    }
+}
+
+/// A place in the order in which a delta sends rows: by origin bytes, then number.
+package struct DeltaPosition: Sendable, Hashable {
+    package var dot: Dot
+    package init(dot: Dot) { self.dot = dot }
+}
+
+/// What a delta is about; sent before its first chunk.
+package struct DeltaHeader: Sendable, Equatable {
+    /// The sender's origin when the snapshot was taken.
+    package var source: Origin
+    /// Values of dots that this vector covers are left out: a receiver below it refuses the delta.
+    package var base: VersionVector
+    /// The sender's vector in the snapshot that the rows are read from; END moves the receiver to it.
+    package var snapshot: VersionVector
+    /// Rows and bytes to come, for progress; bytes are an estimate.
+    package var rows: Int
+    package var bytes: Int
+
+    package init(
+        source: Origin, base: VersionVector, snapshot: VersionVector, rows: Int, bytes: Int
+    ) {
+        self.source = source
+        self.base = base
+        self.snapshot = snapshot
+        self.rows = rows
+        self.bytes = bytes
+    }
+}
+
+/// A run of rows of one delta, self-contained: names and origins are in its own dictionary.
+package struct DeltaChunk: Sendable, Equatable {
+    package var body: [UInt8]
+    package var rows: Int
+    /// The position of its last row.
+    package var position: DeltaPosition
+    /// No row follows; END may.
+    package var isLast: Bool
+
+    package init(body: [UInt8], rows: Int, position: DeltaPosition, isLast: Bool) {
+        self.body = body
+        self.rows = rows
+        self.position = position
+        self.isLast = isLast
+    }
+}
+
+/// Where a broken transfer stands; kept by the receiver in the transaction of each chunk.
+package struct ResumePoint: Sendable, Equatable {
+    package var source: Origin
+    package var receiver: Origin
+    package var base: VersionVector
+    package var snapshot: VersionVector
+    package var position: DeltaPosition
+
+    package init(
+        source: Origin, receiver: Origin, base: VersionVector, snapshot: VersionVector,
+        position: DeltaPosition
+    ) {
+        self.source = source
+        self.receiver = receiver
+        self.base = base
+        self.snapshot = snapshot
+        self.position = position
+    }
+}
+
+/// An outgoing delta: one read snapshot of a file, read chunk by chunk.
+package protocol DeltaSource: AnyObject {
+    var header: DeltaHeader { get }
+    /// The next rows; nil after the last.
+    func next() throws -> DeltaChunk?
+    /// Gives the snapshot back; called once, whether the delta was read to its end or not.
+    func close()
+}
+
+/// What an apply did.
+package struct ApplyOutcome: Sendable, Equatable {
+    package var rows: Int
+    /// The vector moved, rows were shown or hidden, or a conflict came or went.
+    package var hasChanged: Bool
+
+    package init(rows: Int, hasChanged: Bool) {
+        self.rows = rows
+        self.hasChanged = hasChanged
+    }
+}
+
+/// The store as a session needs it. Calls are synchronous and short (tens of milliseconds).
+///
+/// Errors are `StoreError`; a busy database is one with `isRetryable`: try again shortly.
+package protocol SyncReplica: AnyObject {
+    /// Folds what programs wrote, makes it durable, and says where the replica stands.
+    func summary() throws -> ReplicaSummary
+
+    /// A delta of what lies beyond `base`, from one snapshot; nil when there is nothing to send.
+    ///
+    /// With a resume point of this replica's own earlier delta, rows that were sent already are
+    /// skipped; a point that does not fit (other origins, another base) starts afresh.
+    func openDelta(base: VersionVector, resume: ResumePoint?) throws -> (any DeltaSource)?
+
+    /// Where a broken transfer from `source` stands; nil when none does.
+    func resumePoint(from source: Origin) throws -> ResumePoint?
+
+    /// Joins one chunk. The vector does not move; the position is kept in the same transaction.
+    func apply(_ chunk: DeltaChunk, of header: DeltaHeader) throws -> ApplyOutcome
+
+    /// Ends a delta: moves the vector to the join with `header.snapshot`.
+    func finish(_ header: DeltaHeader) throws -> ApplyOutcome
+
+    /// A delta of one chunk, joined and ended in one transaction: it appears whole.
+    func applyWhole(_ chunk: DeltaChunk, of header: DeltaHeader) throws -> ApplyOutcome
+
+    /// The structures of all known tables, to be sent as they are.
+    func schemaDescription() throws -> CBOR
+
+    /// Takes up tables and columns that this replica lacks; returns true when anything changed.
+    func adoptSchema(_ description: CBOR) throws -> Bool
+
+    /// Remembers the latest statement of a peer, so that `records` can say who has what.
+    func noteStatement(of peer: String, name: String, vector: VersionVector) throws
+
+    /// A peer knows numbers of our origin that we never gave out, or another live replica uses it:
+    /// continue under a new origin.
+    func takeNewOrigin(because reason: String) throws
+}
