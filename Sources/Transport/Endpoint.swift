@@ -15,15 +15,15 @@ package enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     /// A numeric address or a host name. IPv6 without brackets; link-local with its interface, as
     /// `fe80::1%eth0` or `fe80::1%3`.
     case tcp(host: String, port: UInt16)
-    /// A socket file.
+    /// A socket file; empty for the unnamed end of a connection.
     case unix(path: String)
 
-    /// `HOST:PORT`, IPv6 in brackets; a socket's path.
+    /// `HOST:PORT`, IPv6 in brackets; a socket's path, or words for an unnamed end.
     package var description: String {
         switch self {
         case .tcp(let host, let port):
             host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
-        case .unix(let path): path
+        case .unix(let path): path.isEmpty ? "a local program" : path
         }
     }
 

@@ -1,8 +1,8 @@
 // Messages on a byte stream: pure values, no I/O.
 //
-// A message is one or more frames. A frame is a header of four bytes, big-endian, and a payload: the
-// header's top bit says that more fragments of the same message follow, its other 31 bits are the
-// length of the payload in bytes.
+// A message is one or more frames. A frame is a header of four bytes, big-endian, and a payload:
+// the header's top bit says that more fragments of the same message follow, its other 31 bits are
+// the length of the payload in bytes.
 
 /// What one side accepts from the other; the owner changes it as trust grows.
 package struct FrameLimits: Equatable, Sendable {
@@ -74,9 +74,9 @@ package struct FrameEncoder: Sendable {
 
 /// Assembles messages from whatever pieces arrive.
 ///
-/// Give it bytes with `feed`, then call ``next()`` until it returns nil; only then is memory bounded
-/// by one message and one piece. It keeps only bytes that arrived, however long a header claims the
-/// payload to be. After an error it stays failed.
+/// Give it bytes with `feed`, then call ``next()`` until it returns nil; only then is memory
+/// bounded by one message and one piece. It keeps only bytes that arrived, however long a header
+/// claims the payload to be. After an error it stays failed.
 package struct FrameDecoder: Sendable {
     /// May be changed between two calls of ``next()``: it holds from the next header on.
     package var limits: FrameLimits

@@ -68,8 +68,8 @@ final class Handle {
         of(pointer)?.owner as? Owner
     }
 
-    /// Closes the handle; idempotent. `then` runs in a later callback, when the memory is gone; only
-    /// the first call's is kept.
+    /// Closes the handle; idempotent. `then` runs in a later callback, when the memory is gone;
+    /// only the first call's is kept.
     func close(then: (() -> Void)? = nil) {
         guard !isClosing else { return }
         isClosing = true

@@ -17,7 +17,7 @@ package final class Listener: HandleOwner {
     private var onConnection: ((Stream) -> Void)?
     /// Where it listens, with the port that was really taken.
     package let address: Endpoint
-    /// A connection could not be accepted, for example for lack of descriptors; the listener goes on.
+    /// A connection could not be accepted, say for lack of descriptors; the listener goes on.
     package var onError: ((TransportError) -> Void)?
 
     fileprivate init(
@@ -71,7 +71,8 @@ extension EventLoop {
     /// A host name is looked up while the caller waits: give numbers outside of start-up.
     ///
     /// - Parameter onConnection: gets each new stream, which does not read yet.
-    /// - Throws: ``TransportError``: `addressInUse`, `addressNotAvailable`, `unknownHost`, `denied`.
+    /// - Throws: ``TransportError``: `addressInUse`, `addressNotAvailable`, `unknownHost` or
+    ///   `denied`.
     package func listen(
         host: String, port: UInt16, _ onConnection: @escaping (Stream) -> Void
     ) throws -> Listener {
@@ -92,11 +93,11 @@ extension EventLoop {
 
     /// Listens on a socket file that only this user can open (mode 0600).
     ///
-    /// The file of a listener that is gone is replaced; that of a live one is an error. Two programs
-    /// that start at the same moment on one path need a lock of their own to tell them apart.
+    /// The file of a listener that is gone is replaced; that of a live one is an error. Two
+    /// programs that start at the same moment on one path need a lock of their own.
     ///
-    /// - Throws: ``TransportError``: `addressInUse` for a live listener or a file that is no socket,
-    ///   `invalidAddress` for a path that is too long, `notFound`, `denied`.
+    /// - Throws: ``TransportError``: `addressInUse` for a live listener or a file that is no
+    ///   socket, `invalidAddress` for a path that is too long, `notFound`, `denied`.
     package func listen(
         unixPath path: String, _ onConnection: @escaping (Stream) -> Void
     ) throws -> Listener {

@@ -48,8 +48,8 @@ extension Stream {
     /// Ends the stream politely: sends the queue, then the end of this side, drops what still
     /// arrives, and closes when the peer has ended too. Idempotent.
     ///
-    /// A connection that is closed with unread bytes is reset, and the peer may lose the last words;
-    /// this is how to say them.
+    /// A connection that is closed with unread bytes is reset, and the peer may lose the last
+    /// words; this is how to say them.
     ///
     /// - Parameter timeout: milliseconds after which the stream closes, whatever is queued.
     package func finish(timeout: UInt64 = TransportLimits.finishMillisecondsMax) {
@@ -119,10 +119,11 @@ extension Stream {
     }
 
     private func deliverCompletions() {
-        while isOpen, let next = completions.first, next.end <= writtenBytes {
-            completions.removeFirst()
-            next.run(nil)
-        }
+        // Taken out first: a completion may write again.
+        let count = completions.prefix { $0.end <= writtenBytes }.count
+        let ready = completions[..<count]
+        completions.removeFirst(count)
+        for completion in ready { completion.run(nil) }
     }
 
     private func sendEnd() {

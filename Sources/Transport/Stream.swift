@@ -108,8 +108,9 @@ package final class Stream: HandleOwner {
         isReading = true
     }
 
-    /// Stops reading, so that the kernel stops the peer; idempotent. A paused stream does not notice
-    /// that its peer goes.
+    /// Stops reading, so that the kernel stops the peer; idempotent.
+    ///
+    /// A paused stream does not notice that its peer goes.
     package func pauseReading() {
         guard isReading else { return }
         isReading = false
@@ -133,7 +134,7 @@ package final class Stream: HandleOwner {
             if isEndSent { close(.closedByPeer) }
         } else if count < 0 {
             // The peer may well hang up hard on a stream that says goodbye.
-            if isEndSent { return close(.closedHere) }
+            if isFinishing, isEndSent { return close(.closedHere) }
             fail(Int32(count), "the connection to \(peerAddress) broke")
         }
     }
@@ -173,5 +174,12 @@ package final class Stream: HandleOwner {
         onEnd = nil
         onDrain = nil
         onClose?(reason)
+    }
+}
+
+extension Array<UInt8> {
+    /// The bytes of a span, kept.
+    package init(copying span: RawSpan) {
+        self = span.withUnsafeBytes { [UInt8]($0) }
     }
 }

@@ -143,8 +143,8 @@ extension EventLoop {
     ///
     /// Files in subfolders are not reported, nor are writes through a memory map. A burst is one
     /// report per name. The report is a hint: the kernel drops events when its queue is full, and
-    /// network file systems send none, so the owner also looks at a timer. When the folder itself is
-    /// removed, its own name is reported and the watch stays silent.
+    /// network file systems send none, so the owner also looks at a timer. When the folder itself
+    /// is removed, its own name is reported and the watch stays silent.
     ///
     /// - Throws: ``TransportError`` when the folder is missing or the system gives no more watches.
     package func watch(folder path: String, _ action: @escaping (String) -> Void) throws

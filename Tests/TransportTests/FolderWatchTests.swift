@@ -29,6 +29,7 @@ struct FolderWatchTests {
         try withLoop { loop in
             let round = Box(0)
             let started = Box<UInt64>(0)
+            let worst = Box<UInt64>(0)
             let next = {
                 if round.value % 2 == 1 { unlink(path) }
                 started.value = loop.now
@@ -37,9 +38,13 @@ struct FolderWatchTests {
             _ = try loop.watch(folder: folder.path) { name in
                 guard name == "data.db-wal", started.value > 0 else { return }
                 #expect(loop.now - started.value < 5_000)
+                worst.value = max(worst.value, loop.now - started.value)
                 started.value = 0
                 round.value += 1
-                if round.value == 6 { return loop.stop() }
+                if round.value == 6 {
+                    print("the slowest report of a write took \(worst.value) ms")
+                    return loop.stop()
+                }
                 // Not before the events of this round have all arrived.
                 loop.schedule(after: 5) { next() }
             }

@@ -34,6 +34,19 @@ func withLoop(
     #expect(loop.handleCount == 0, sourceLocation: sourceLocation)
 }
 
+/// False, and said aloud, on a machine without IPv6.
+func hasIPv6(_ test: String = #function) -> Bool {
+    do {
+        let loop = try EventLoop()
+        defer { loop.close() }
+        _ = try loop.listen(host: "::1", port: 0) { _ in }
+        return true
+    } catch {
+        print("NOT TESTED: \(test) needs IPv6 on this machine: \(error)")
+        return false
+    }
+}
+
 /// A value that closures of one test change together.
 final class Box<Value> {
     var value: Value

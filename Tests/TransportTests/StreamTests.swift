@@ -16,6 +16,7 @@ import Darwin
 struct StreamTests {
     @Test("50 MB go to an echo and back, with back pressure", arguments: ["127.0.0.1", "::1"])
     func echo(host: String) throws {
+        guard host != "::1" || hasIPv6() else { return }
         let total = 50 << 20
         let block = pattern(1 << 18)
         try withLoop { loop in
@@ -25,7 +26,7 @@ struct StreamTests {
             try loop.pair(host: host) { client, server in
                 // The echo stops reading while its own queue is full.
                 server.onRead = { bytes in
-                    server.write(bytes.withUnsafeBytes { [UInt8]($0) })
+                    server.write([UInt8](copying: bytes))
                     peak.value = max(peak.value, server.queuedBytes)
                     if !server.isWritable { server.pauseReading() }
                 }
@@ -322,7 +323,7 @@ struct StreamTests {
                 }
             }
             let listener = try loop.listen(host: "127.0.0.1", port: 0) { stream in
-                stream.onRead = { bytes in stream.write(bytes.withUnsafeBytes { [UInt8]($0) }) }
+                stream.onRead = { bytes in stream.write([UInt8](copying: bytes)) }
                 stream.onClose = { _ in done.hit() }
                 stream.resumeReading()
             }

@@ -21,7 +21,7 @@ struct UnixSocketTests {
         try withLoop { loop in
             let listener = try loop.listen(unixPath: path) { stream in
                 #expect(stream.localAddress == .unix(path: path))
-                stream.onRead = { bytes in stream.write(bytes.withUnsafeBytes { [UInt8]($0) }) }
+                stream.onRead = { bytes in stream.write([UInt8](copying: bytes)) }
                 stream.resumeReading()
             }
             #expect(listener.address == .unix(path: path))
