@@ -170,7 +170,8 @@ extension Replica {
     private func translate(_ write: Write, _ columns: [ColumnID]) -> Write {
         var write = write
         write.columns = ColumnSet(
-            isAll: write.columns.isAll, listed: write.columns.listed.map { columns[Int($0)] }.sorted())
+            isAll: write.columns.isAll,
+            listed: write.columns.listed.map { columns[Int($0)] }.sorted())
         write.values = write.values.map { ColumnValue(columns[Int($0.column)], $0.value) }
             .sorted { $0.column < $1.column }
         return write

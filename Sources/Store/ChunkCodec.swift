@@ -45,7 +45,8 @@ struct ChunkEncoder {
                 write.areValuesOmitted = true
             }
             let origin = place(of: write.dot.origin)
-            let birth = write.birth.origin == write.dot.origin ? origin : place(of: write.birth.origin)
+            let birth =
+                write.birth.origin == write.dot.origin ? origin : place(of: write.birth.origin)
             rows.write(
                 write, in: form, originIndex: { $0 == write.dot.origin ? origin : birth },
                 layout: number, explicit: write.values)
@@ -178,7 +179,9 @@ struct ChunkDecoder {
         for _ in 0..<count {
             let decoded = try reader.write(
                 in: form, origins: origins, columnBound: description.columns.count,
-                layouts: { description.layouts.indices.contains($0) ? description.layouts[$0] : nil })
+                layouts: {
+                    description.layouts.indices.contains($0) ? description.layouts[$0] : nil
+                })
             guard writes.last.map({ $0.dot < decoded.write.dot }) ?? true else {
                 throw CodecError(.malformed, "the writes of a row are not in order")
             }

@@ -39,7 +39,9 @@ extension Replica {
     /// How many conflicts there are.
     package func conflictCount() throws -> Int {
         try translated {
-            Int(try connection.integer("SELECT coalesce(sum(items), 0) FROM _starling_conflict") ?? 0)
+            Int(
+                try connection.integer("SELECT coalesce(sum(items), 0) FROM _starling_conflict")
+                    ?? 0)
         }
     }
 
@@ -61,7 +63,8 @@ extension Replica {
     package func conflict(_ id: String) throws -> ConflictItem {
         guard let item = try conflicts(limit: .max).first(where: { $0.id == id }) else {
             throw StoreError(
-                .notFound, "there is no conflict \(id); it may be settled: see `starling conflicts`")
+                .notFound, "there is no conflict \(id); it may be settled: see `starling conflicts`"
+            )
         }
         return item
     }
@@ -89,7 +92,8 @@ extension Replica {
             case .cell(let column, let losers):
                 let index = loser ?? losers.count - 1
                 guard losers.indices.contains(index) else {
-                    throw StoreError(.notFound, "conflict \(id) has \(losers.count) values that lost")
+                    throw StoreError(
+                        .notFound, "conflict \(id) has \(losers.count) values that lost")
                 }
                 let value = losers[index].value(column)
                 update(

@@ -131,8 +131,10 @@ extension Replica {
             "\(quotedIdentifier($0.name ?? "")) = ? COLLATE \(quotedIdentifier($0.collation))"
         }.joined(separator: " AND ")
         let keys = access.keyColumns.map(quotedIdentifier).joined(separator: ", ")
-        return try connection.query("SELECT \(keys) FROM \(access.table) WHERE \(condition)", values)
-            .map { encodeKey($0) }
+        return try connection.query(
+            "SELECT \(keys) FROM \(access.table) WHERE \(condition)", values
+        )
+        .map { encodeKey($0) }
     }
 
     private func mayHaveParents(_ entry: TableEntry, _ candidate: Candidate) throws -> Bool {

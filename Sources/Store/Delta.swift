@@ -89,7 +89,8 @@ final class DeltaReader: DeltaSource {
     /// A row that did not fit into the chunk before.
     private var held: (entry: TableEntry, key: [UInt8], row: Row, dot: Dot)?
 
-    init(replica: Replica, connection: Connection, base: VersionVector, resume: ResumePoint?) throws {
+    init(replica: Replica, connection: Connection, base: VersionVector, resume: ResumePoint?) throws
+    {
         self.replica = replica
         self.connection = connection
         self.base = base
@@ -137,7 +138,8 @@ final class DeltaReader: DeltaSource {
     }
 
     /// Rows up to the position were sent; of those only what the older snapshot lacks is looked at.
-    private static func lower(_ origin: Origin, base: VersionVector, resume: ResumePoint?) -> UInt64 {
+    private static func lower(_ origin: Origin, base: VersionVector, resume: ResumePoint?) -> UInt64
+    {
         guard let resume else { return base[origin] }
         let sent = max(base[origin], resume.snapshot[origin])
         let position = resume.position.dot
@@ -164,7 +166,8 @@ final class DeltaReader: DeltaSource {
     }
 
     private func add(
-        _ item: (entry: TableEntry, key: [UInt8], row: Row, dot: Dot), to encoder: inout ChunkEncoder
+        _ item: (entry: TableEntry, key: [UInt8], row: Row, dot: Dot),
+        to encoder: inout ChunkEncoder
     ) throws {
         try encoder.add(
             item.entry, key: item.key, kernel: item.row.kernel, context: item.row.context,

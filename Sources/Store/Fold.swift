@@ -57,8 +57,9 @@ extension Replica {
         try translated {
             var count: Int64 = 0
             for entry in tables.values where entry.isLive {
-                count += try connection.integer(
-                    "SELECT count(*) FROM \(Capture.journalTable(id: entry.id))") ?? 0
+                count +=
+                    try connection.integer(
+                        "SELECT count(*) FROM \(Capture.journalTable(id: entry.id))") ?? 0
             }
             return Int(count)
         }
@@ -121,6 +122,9 @@ extension Replica {
     private func foldBatch(_ entry: TableEntry, limit: Int) throws -> Int {
         guard let plan = try journalPlan(entry) else { return 0 }
         let journal = Capture.journalTable(id: entry.id)
+        if let armed = entry.armed, !entry.uniqueIndexes.isEmpty {
+            try Capture.settle(armed, id: entry.id, in: connection)
+        }
         let statement = try connection.cached("SELECT * FROM \(journal) ORDER BY seq LIMIT ?1")
         try statement.bind(Int64(limit), at: 1)
         var order: [[UInt8]] = []
@@ -138,14 +142,18 @@ extension Replica {
         guard count > 0 else { return 0 }
         for key in order {
             guard let entries = rows[key] else { continue }
-            try apply(entries, to: entry, key: key)
+            try apply(entries, to: entry, key: key, isLastBatch: count < limit)
         }
         try connection.run("DELETE FROM \(journal) WHERE seq <= ?1", [.integer(last)])
         return count
     }
 
     /// Turns one row's entries into dots.
-    private func apply(_ entries: RowEntries, to entry: TableEntry, key: [UInt8]) throws {
+    ///
+    /// `isLastBatch`: no entry waits behind these.
+    private func apply(
+        _ entries: RowEntries, to entry: TableEntry, key: [UInt8], isLastBatch: Bool
+    ) throws {
         guard let access = entry.access else { return }
         let firstFresh = vector[origin] + 1
         let isDeleted = entries.changes.last?.kind == .delete
@@ -160,6 +168,12 @@ extension Replica {
         for change in entries.changes {
             hasChanged = try apply(change, to: &row, entry: entry) || hasChanged
         }
+        if row.isShown, current == nil, isLastBatch {
+            // Gone without a delete entry, as when a trigger of the app removes what is being written.
+            if old == nil { return }
+            row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: clock), erasing: true)
+            row.isShown = false
+        }
         guard hasChanged else { return }
         let values = isDeleted ? entries.oldValues ?? current : current
         fillFreshValues(&row.kernel, from: firstFresh, values: values, access: access)
@@ -170,7 +184,8 @@ extension Replica {
     }
 
     /// Applies one change to the kernel; returns false when it means nothing.
-    private func apply(_ change: PendingChange, to row: inout Row, entry: TableEntry) throws -> Bool {
+    private func apply(_ change: PendingChange, to row: inout Row, entry: TableEntry) throws -> Bool
+    {
         let isVisible = row.kernel.isVisible(entry.policy)
         let isHere = isVisible && row.isShown
         let stamp = row.kernel.stamp(atLeast: stamp(second: change.second))
@@ -255,8 +270,7 @@ private struct JournalPlan {
     }
 
     func add(_ statement: Statement, to entries: inout RowEntries) {
-        // The journal keeps the time as a Julian day; 2440587.5 is the Unix epoch.
-        let second = Int64(((statement.double(2) - 2_440_587.5) * 86_400).rounded(.down))
+        let second = Capture.milliseconds(julianDay: statement.double(2)) / 1000
         switch statement.int(1) {
         case Capture.Operation.insert.rawValue: entries.add(.insert, second: second)
         case Capture.Operation.delete.rawValue:
@@ -269,17 +283,8 @@ private struct JournalPlan {
 
     private func changedColumns(_ statement: Statement) -> Set<ColumnID> {
         var changed: Set<ColumnID> = []
-        switch statement.value(3) {
-        case .integer(let mask):
-            for (bit, column) in columns.enumerated() where mask >> Int64(bit) & 1 == 1 {
-                if let column { changed.insert(column) }
-            }
-        case .text(let flags):
-            for (place, column) in columns.enumerated()
-            where place < flags.count && flags[place] == 0x31 {
-                if let column { changed.insert(column) }
-            }
-        default: break
+        for place in Capture.changedColumns(statement.value(3), count: columns.count) {
+            if let column = columns[place] { changed.insert(column) }
         }
         // A column that the triggers do not know yet changed: stamp what there is.
         return changed.isEmpty ? allColumns : changed

@@ -55,6 +55,8 @@ package final class Replica {
     /// The snapshot that was looked up last; a transfer refers to one again and again.
     var lastSnapshot: (vector: VersionVector, id: Int64)?
 
+    /// Tables in which a row was found that no trigger had seen; the next transaction scans them.
+    var uncaptured: Set<Int64> = []
     /// True while commits were made that are not known to be on disk.
     var needsSync = true
     var readers: [Connection] = []
@@ -141,6 +143,7 @@ package final class Replica {
                 return try connection.transaction {
                     try rearmIfNeeded()
                     try foldWithinTransaction()
+                    try scanUncaptured()
                     let result = try body()
                     try completeTransaction()
                     return result
@@ -150,6 +153,13 @@ package final class Replica {
                 throw error
             }
         }
+    }
+
+    private func scanUncaptured() throws {
+        for id in uncaptured {
+            if let entry = tables[id], entry.isLive { try beginScan(entry, .rows) }
+        }
+        uncaptured.removeAll()
     }
 
     /// One write transaction without a fold before `body`; the fold itself is one.

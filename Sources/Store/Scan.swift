@@ -88,14 +88,11 @@ extension Replica {
         var row = old ?? Row()
         let values = zip(access.columns, current).map { ColumnValue($0, $1) }
         if let old, old.isShown {
-            // The values in memory are the table's; only the stored hash knows what they were.
-            let hash = RowHash.of(old.kernel, key: key, entry: entry, scratch: &scratch)
-            if hash == old.hash, isDefaultShown(old.kernel, access: access, current: current) {
-                return
-            }
+            let columns = uncapturedColumns(entry, key: key, row: old, current: current)
+            if columns.isEmpty { return }
             row.kernel.update(
                 nextDot(), row.kernel.stamp(atLeast: stamp(second: now)),
-                columns: ColumnSet(access.columns), values: values)
+                columns: ColumnSet(columns), values: values.filter { columns.contains($0.column) })
         } else {
             let stamp = row.kernel.stamp(atLeast: stamp(second: now))
             if row.kernel.isVisible(entry.policy) {
@@ -112,13 +109,18 @@ extension Replica {
         try unpark(entry, key: key)
     }
 
-    /// True when columns that no write has a value of show their default.
-    private func isDefaultShown(_ kernel: Kernel, access: TableAccess, current: [Value]) -> Bool {
-        for (place, column) in access.columns.enumerated()
-        where kernel.shown(column) == nil && current[place] != access.defaults[place] {
-            return false
-        }
-        return true
+    /// The columns that changed without capture. Of values that a write has only the stored hash knows
+    /// what they were: if it differs, any of them may have changed.
+    private func uncapturedColumns(
+        _ entry: TableEntry, key: [UInt8], row: Row, current: [Value]
+    ) -> [ColumnID] {
+        guard let access = entry.access else { return [] }
+        // The values in memory are the table's.
+        let hash = RowHash.of(row.kernel, key: key, entry: entry, scratch: &scratch)
+        if hash != row.hash { return access.columns }
+        return access.columns.enumerated().filter { place, column in
+            row.kernel.shown(column) == nil && current[place] != access.defaults[place]
+        }.map(\.element)
     }
 
     // MARK: Kernels against rows

@@ -48,7 +48,8 @@ extension Replica {
                         PresencePolicy(rawValue: UInt8(truncatingIfNeeded: policy)) ?? .addWins
                     ))
             } catch {
-                throw StoreError(.invalidDelta, "a peer's description of a table is malformed: \(error)")
+                throw StoreError(
+                    .invalidDelta, "a peer's description of a table is malformed: \(error)")
             }
         }
         var hasChanged = false

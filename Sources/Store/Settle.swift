@@ -53,6 +53,7 @@ extension Replica {
             if !wasShown { try unpark(entry, key: key) }
         } catch let error as SQLiteError where error.isConstraint || error.isTooBig {
             if !wasShown, error.isPrimaryKey {
+                uncaptured.insert(entry.id)
                 throw StoreError(
                     .busy, "a row of \(entry.name) was written without capture; it is looked at")
             }

@@ -76,16 +76,18 @@ extension Replica: SyncReplica {
         node: String, name: String, vector: VersionVector, seenMilliseconds: Int64
     )] {
         try translated {
-            try connection.query("SELECT node, name, vector, seen FROM _starling_peer ORDER BY node")
-                .compactMap { row in
-                    guard case .text(let node) = row[0], case .text(let name) = row[1],
-                        case .blob(let vector) = row[2], case .integer(let seen) = row[3]
-                    else { return nil }
-                    return (
-                        String(decoding: node, as: UTF8.self), String(decoding: name, as: UTF8.self),
-                        try VersionVector(decoding: vector), seen
-                    )
-                }
+            try connection.query(
+                "SELECT node, name, vector, seen FROM _starling_peer ORDER BY node"
+            )
+            .compactMap { row in
+                guard case .text(let node) = row[0], case .text(let name) = row[1],
+                    case .blob(let vector) = row[2], case .integer(let seen) = row[3]
+                else { return nil }
+                return (
+                    String(decoding: node, as: UTF8.self), String(decoding: name, as: UTF8.self),
+                    try VersionVector(decoding: vector), seen
+                )
+            }
         }
     }
 
@@ -107,7 +109,8 @@ extension Replica: SyncReplica {
             connection.setBusyTimeout(milliseconds: 0)
             defer { connection.setBusyTimeout(milliseconds: Limits.busyMilliseconds) }
             do { try connection.execute("BEGIN IMMEDIATE") } catch let error as SQLiteError
-            where error.isBusy { return }
+                where error.isBusy
+            { return }
             defer { try? connection.execute("COMMIT") }
             _ = try reader.checkpoint()
         }

@@ -160,7 +160,8 @@ final class TableAccess {
     /// Sets the columns whose places in `columns` are given.
     func update(_ key: [Value], places: [Int], values: [Value]) throws {
         let assignments = places.map { "\(names[$0]) = ?" }.joined(separator: ", ")
-        let statement = try connection.cached("UPDATE \(table) SET \(assignments) WHERE \(keyCondition)")
+        let statement = try connection.cached(
+            "UPDATE \(table) SET \(assignments) WHERE \(keyCondition)")
         for (offset, place) in places.enumerated() {
             try statement.bind(values[place], at: Int32(offset) + 1)
         }

@@ -58,7 +58,8 @@ extension Replica {
             for name in names {
                 guard let schema = try TableSchema.read(name, from: connection) else {
                     throw StoreError(
-                        .notFound, "there is no table \(name) in \(path); `starling doctor` lists them")
+                        .notFound,
+                        "there is no table \(name) in \(path); `starling doctor` lists them")
                 }
                 var problems = schema.problems(in: connection)
                 for parent in schema.foreignParents
@@ -71,7 +72,8 @@ extension Replica {
                                 + "have no parent elsewhere; track both: "
                                 + "`starling track \(parent) \(schema.name)`"))
                 }
-                reports.append(TrackReport(table: schema.name, isTracked: false, problems: problems))
+                reports.append(
+                    TrackReport(table: schema.name, isTracked: false, problems: problems))
                 schemas.append(schema)
             }
             if reports.contains(where: { $0.problems.contains { $0.severity == .error } }) {
@@ -208,10 +210,9 @@ extension Replica {
         }
         problems["table \(TableEntry.folded(entry.name))"] = nil
         try foldOrphanedJournal(entry)
-        let onlyAdded = isArmed && schema.storedColumns.count >= entry.armed?.storedColumns.count ?? 0
         try arm(entry, schema)
-        // Triggers that were whole until now missed nothing; rows known from peers may be shown.
-        try beginScan(entry, onlyAdded ? .show : .rows)
+        // The old triggers did not know new columns, or were gone for a while.
+        try beginScan(entry, .rows)
     }
 
     /// Folds what the old triggers wrote, as far as the table can still be read.
