@@ -45,10 +45,11 @@ import Darwin
 extension NodeCommands {
     /// The commands of this program.
     static var program: NodeCommands {
-        let missing = NodeError(.failed, "this build has no node inside")
-        return NodeCommands(
-            initialize: { _ in throw missing }, run: { _ in throw missing },
-            offline: { _ in throw missing }, demo: { _ in throw missing },
-            bench: { _, _ in throw missing })
+        NodeCommands(
+            initialize: { try NodeCommands.initialize($0) },
+            run: { try NodeCommands.run($0) },
+            offline: { try NodeCommands.offline($0) },
+            demo: { say in try NodeCommands.demo(say) },
+            bench: { options, progress in try NodeCommands.bench(options, progress) })
     }
 }

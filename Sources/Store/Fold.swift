@@ -42,6 +42,8 @@ extension Replica {
     package func fold() throws -> Bool {
         try translated {
             hasVisibleChange = false
+            // Looking takes no lock: most calls find nothing.
+            if try !hasSchemaMoved(), try isJournalEmpty() { return false }
             repeat {
                 try rawWrite {
                     try rearmIfNeeded()
