@@ -16,6 +16,8 @@ final class SimulatedConnection {
     var isOpen = true
     /// Frames vanish, nobody is told: a half-open connection.
     var isBlackHole = false
+    /// What is on the way still arrives, nothing else is taken.
+    fileprivate(set) var isDying = false
     /// Wire bytes until the connection breaks, counted over both directions in sending order.
     var bytesUntilCut: Int?
     /// Frames until the connection breaks, likewise.
@@ -57,7 +59,7 @@ final class SimulatedLink: Link {
     }
 
     func send(_ frame: [UInt8]) {
-        guard !isClosed, connection.isOpen else { return }
+        guard !isClosed, connection.isOpen, !connection.isDying else { return }
         framesSent += 1
         let size = frame.count + 4
         let spent = network.bytesPerMillisecond.map { Milliseconds(size / max(1, $0)) } ?? 0
@@ -67,11 +69,11 @@ final class SimulatedLink: Link {
         network.record(frame, on: self)
         if let left = connection.bytesUntilCut {
             connection.bytesUntilCut = left - size
-            if left < size { return network.cut(connection) }
+            if left < size { return network.breakOff(connection) }
         }
         if let left = connection.framesUntilCut {
             connection.framesUntilCut = left - 1
-            if left <= 0 { return network.cut(connection) }
+            if left <= 0 { return network.breakOff(connection) }
         }
         let arrival = arrivesAt
         network.schedule(at: arrival) { [network] in
@@ -102,6 +104,8 @@ final class SimulatedLink: Link {
 final class SimulatedNode {
     let name: String
     let address: PeerAddress
+    /// Other addresses that lead here.
+    var aliases: [PeerAddress] = []
     let replica: any SyncReplica
     fileprivate let isRetryable: (any Error) -> Bool
     fileprivate(set) var engine: SyncEngine
@@ -248,6 +252,13 @@ final class SimulatedNetwork {
         }
     }
 
+    /// The connection breaks behind what was sent so far.
+    fileprivate func breakOff(_ connection: SimulatedConnection) {
+        guard !connection.isDying else { return }
+        connection.isDying = true
+        schedule(at: now + 2 * latencyRange.upperBound) { [self] in cut(connection) }
+    }
+
     /// Both ends learn of the break after a moment; what was on the way is lost.
     func cut(_ connection: SimulatedConnection) {
         guard connection.isOpen else { return }
@@ -320,7 +331,10 @@ final class SimulatedNetwork {
         let engine = node.engine
         let wait = latency()
         for address in dial.addresses {
-            guard let target = nodes.first(where: { $0.address == address && $0.isUp }),
+            guard
+                let target = nodes.first(where: {
+                    $0.isUp && ($0.address == address || $0.aliases.contains(address))
+                }),
                 !separated.contains([node.name, target.name].sorted())
             else { continue }
             schedule(at: now + wait) { [self] in
