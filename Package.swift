@@ -71,7 +71,10 @@ let package = Package(
         tests("StoreTests", ["Store", "SQLite", "CausalModel", "Codec", "Values"]),
         tests("SyncTests", ["Sync", "Store", "Wire", "CausalModel", "SQLite", "Values"]),
         tests("TransportTests", ["Transport"]),
-        tests("DiscoveryTests", ["Discovery"]),
+        .executableTarget(
+            name: "starling-probe", dependencies: ["Discovery", "CPlatform"], path: "Tests/Probe",
+            swiftSettings: settings),
+        tests("DiscoveryTests", ["Discovery", "starling-probe"]),
         tests("NodeTests", ["Node", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
         tests("HouseTests", []),
     ]
