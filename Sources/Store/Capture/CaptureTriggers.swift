@@ -39,21 +39,24 @@ struct CaptureTriggers {
                 && !keyNames.isSubset(of: names)
                 && index.columns.allSatisfy { $0.name != nil }
         }
-        let names = Self.rowIDNames.filter { schema.column($0) == nil }
-        rowID = schema.isWithoutRowID || schema.hasRowIDAlias ? nil : names.first
+        rowID =
+            schema.isWithoutRowID || schema.hasRowIDAlias
+            ? nil : ["_rowid_", "rowid", "oid"].first { schema.column($0) == nil }
     }
 
-    private static let rowIDNames = ["_rowid_", "rowid", "oid"]
-
-    /// One row can push out another that has a different primary key.
-    var needsVictims: Bool { !victimKeys.isEmpty || rowID != nil }
+    /// The names of the rowid that are not columns.
+    private var rowIDNames: [String] {
+        ["_rowid_", "rowid", "oid"].filter { schema.column($0) == nil }
+    }
 
     /// The key's columns in the journal and among the victims.
     var keyList: String { key.map { "c\($0.position)" }.joined(separator: ", ") }
 
     var statements: [String] {
-        [insertTrigger, updateTrigger, moveTrigger, deleteTrigger]
-            .compactMap { $0 } + victimTriggers
+        [
+            insertTrigger, updateTrigger, moveTrigger, deleteTrigger, victimInsertTrigger,
+            victimUpdateTrigger,
+        ].compactMap { $0 }
     }
 
     // MARK: The journal
@@ -115,7 +118,7 @@ struct CaptureTriggers {
     /// A change of the key: the old row goes, a new one comes.
     private var moveTrigger: String {
         var names = key.map(\.column.name)
-        if schema.hasRowIDAlias { names += Self.rowIDNames.filter { schema.column($0) == nil } }
+        if schema.hasRowIDAlias { names += rowIDNames }
         let list = names.map(quotedIdentifier).joined(separator: ", ")
         return """
             CREATE TRIGGER \(name("move")) AFTER UPDATE OF \(list) ON \(table) \
@@ -156,29 +159,28 @@ extension CaptureTriggers {
     // triggers, so statements nested in one another by cascades or by the app's own triggers
     // cannot spoil each other's records.
 
-    private var victimTriggers: [String] {
-        guard needsVictims else { return [] }
-        return [victimInsertTrigger, victimUpdateTrigger]
-    }
-
-    private var victimInsertTrigger: String {
+    /// An INSERT over the same primary key needs no record: its own entry tells it.
+    private var victimInsertTrigger: String? {
+        guard !victimKeys.isEmpty || rowID != nil else { return nil }
+        var isOther = isOtherRow("NEW")
         // With an automatic key, NEW's rowid is -1 before the insert.
-        var conditions = [isOtherRow("NEW")]
         if schema.hasRowIDAlias, let name = key.first?.column.name {
-            conditions = ["(\(isOtherRow("NEW")) OR NEW.\(quotedIdentifier(name)) IS -1)"]
+            isOther = "(\(isOther) OR NEW.\(quotedIdentifier(name)) IS -1)"
         }
         let when = victimKeys.isEmpty ? rowID.map { " WHEN NEW.\($0) IS NOT -1" } ?? "" : ""
         return """
             CREATE TRIGGER \(name("victim_insert")) BEFORE INSERT ON \(table)\(when) \
-            BEGIN \(record(where: conditions)) END
+            BEGIN \(record(holdersOf: victimKeyTerms, isOther)) END
             """
     }
 
+    /// An UPDATE records the holder of its new key too: pushing it out can cascade to the very row that is
+    /// updated, and then nothing is written that would tell.
     private var victimUpdateTrigger: String {
         let parts = victimKeys.flatMap(\.columns).compactMap { $0.name.flatMap(schema.column) }
-        var names = rowID == nil ? [] : Self.rowIDNames.filter { schema.column($0) == nil }
+        var names = schema.isWithoutRowID ? [] : rowIDNames
         var changes = rowID.map { ["NEW.\($0) IS NOT OLD.\($0)"] } ?? []
-        for column in parts where !names.contains(column.name) {
+        for column in key.map(\.column) + parts where !names.contains(column.name) {
             names.append(column.name)
             changes.append(differs(column))
         }
@@ -188,15 +190,20 @@ extension CaptureTriggers {
         let columns =
             isOpen ? "" : " OF \(names.map(quotedIdentifier).joined(separator: ", "))"
         let when = isOpen ? "" : " WHEN \(balanced(changes, " OR "))"
+        let sameKey = key.map { key in
+            let name = quotedIdentifier(key.column.name)
+            return "\(table).\(name) = NEW.\(name)"
+        }.joined(separator: " AND ")
         return """
             CREATE TRIGGER \(name("victim_update")) BEFORE UPDATE\(columns) ON \(table)\(when) \
-            BEGIN \(record(where: [isOtherRow("OLD")])) END
+            BEGIN \(record(holdersOf: victimKeyTerms + [sameKey], isOtherRow("OLD"))) END
             """
     }
 
     /// Records the rows that hold a unique value of NEW.
-    private func record(where conditions: [String]) -> String {
-        let source = "FROM \(table) WHERE (\(holders)) AND \(conditions.joined(separator: " AND "))"
+    private func record(holdersOf terms: [String], _ isOther: String) -> String {
+        let holders = terms.map { "(\($0))" }.joined(separator: " OR ")
+        let source = "FROM \(table) WHERE (\(holders)) AND \(isOther)"
         // The unary plus takes the column's affinity away, so that the victims' index can be used.
         let keys = key.map { "+\(quotedIdentifier($0.column.name))" }.joined(separator: ", ")
         let left = key.count == 1 ? keyList : "(\(keyList))"
@@ -207,14 +214,15 @@ extension CaptureTriggers {
             """
     }
 
-    private var holders: String {
+    /// Per unique key beside the primary one: the row of the table holds NEW's value.
+    private var victimKeyTerms: [String] {
         var terms = victimKeys.map { index in
             var parts = index.columns.map { part in holds(part) }
             if let condition = index.partialSQL { parts.append("(\(condition))") }
             return parts.joined(separator: " AND ")
         }
         if let rowID { terms.append("\(table).\(rowID) = NEW.\(rowID)") }
-        return terms.map { "(\($0))" }.joined(separator: " OR ")
+        return terms
     }
 
     private func holds(_ part: IndexSchema.Column) -> String {
@@ -238,7 +246,6 @@ extension CaptureTriggers {
     }
 
     private var forgetOld: String {
-        guard needsVictims else { return "" }
         let terms = key.map { "c\($0.position) = +OLD.\(quotedIdentifier($0.column.name))" }
         return " DELETE FROM \(victims) WHERE \(terms.joined(separator: " AND "));"
     }
