@@ -30,9 +30,20 @@ private struct RowEntries {
         switch (last.kind, kind) {
         case (.insert, .update): return
         case (.update, .update): last.columns.formUnion(columns)
+        case (.insert, .delete), (.update, .delete):
+            // Kept apart: what the delete leaves behind are the values of the write before it.
+            changes.append(PendingChange(kind: kind, second: second))
+            return
         default: last.kind = kind
         }
         changes[changes.count - 1] = last
+    }
+
+    /// True when the change at `index` makes a row that the next one removes within the same second.
+    func isVoid(at index: Int) -> Bool {
+        index + 1 < changes.count && changes[index].kind == .insert
+            && changes[index + 1].kind == .delete
+            && changes[index].second == changes[index + 1].second
     }
 }
 
@@ -167,8 +178,15 @@ extension Replica {
                 try access.read(try decodeKey(key))
             }
         var hasChanged = false
-        for change in entries.changes {
+        var index = 0
+        while index < entries.changes.count {
+            if entries.isVoid(at: index), !row.kernel.isVisible(entry.policy) {
+                index += 2
+                continue
+            }
+            let change = entries.changes[index]
             hasChanged = try apply(change, to: &row, entry: entry) || hasChanged
+            index += 1
         }
         if row.isShown, current == nil, isLastBatch {
             // Gone without a delete entry, as when a trigger of the app removes what is being written.
