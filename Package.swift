@@ -72,7 +72,9 @@ let package = Package(
         tests("SyncTests", ["Sync", "Store", "Wire", "CausalModel", "SQLite", "Values"]),
         tests("TransportTests", ["Transport"]),
         tests("DiscoveryTests", ["Discovery"]),
-        tests("NodeTests", ["Node", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
+        tests(
+            "NodeTests",
+            ["Node", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
         tests("HouseTests", []),
     ]
 )
