@@ -20,7 +20,7 @@ extension Replica {
         while let id = dirty.filter({ !visited.contains($0) }).min() {
             visited.insert(id)
             guard let entry = tables[id], entry.isLive else { continue }
-            if isBulk, (parkedCounts[id] ?? 0) > Limits.parkedEagerMax {
+            if isBulk, (parkedCounts[id] ?? 0) > bounds.parkedEagerMax {
                 needsResolution = true
                 continue
             }

@@ -152,7 +152,8 @@ final class DeltaReader: DeltaSource {
         guard !isClosed else { return nil }
         return try replica.translated {
             var encoder = ChunkEncoder(stampBase: stampBase)
-            while encoder.count < Limits.chunkRowsMax, encoder.byteCount < Limits.chunkBytesMax {
+            while encoder.count < replica.bounds.chunkRowsMax,
+                encoder.byteCount < replica.bounds.chunkBytesMax {
                 guard let item = try held ?? nextRow() else { break }
                 held = nil
                 try add(item, to: &encoder)

@@ -91,7 +91,7 @@ extension Replica {
             let probe = try connection.cached(
                 """
                 SELECT 1 FROM \(Capture.journalTable(id: entry.id))
-                LIMIT 1 OFFSET \(Limits.foldEntriesMax / 2)
+                LIMIT 1 OFFSET \(bounds.foldEntriesMax / 2)
                 """)
             let isLarge = try probe.step()
             probe.reset()
@@ -108,7 +108,7 @@ extension Replica {
     /// Folds one batch of every table, parents first. Returns false when nothing was there.
     @discardableResult
     func foldBatch() throws -> Bool {
-        var budget = Limits.foldEntriesMax
+        var budget = bounds.foldEntriesMax
         var found = false
         for entry in tablesInDependencyOrder where entry.isLive && budget > 0 {
             let count = try foldBatch(entry, limit: budget)

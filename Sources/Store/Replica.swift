@@ -28,6 +28,7 @@ package final class Replica {
     let statements: Statements
     var environment: Environment
     package let path: String
+    package var bounds = Limits.Bounds()
 
     // What follows mirrors the file, and is read again after a transaction that failed.
     var origins: [Origin] = []

@@ -49,7 +49,10 @@ extension Replica {
             ])
     }
 
+    /// Starts a scan from its beginning. One that only shows does not break off one that looks for what
+    /// was not captured: showing is the last phase of that.
     func beginScan(_ entry: TableEntry, _ phase: ScanPhase) throws {
+        if phase == .show, entry.scan == .rows || entry.scan == .kernels { return }
         entry.scan = phase
         try connection.run(
             "UPDATE _starling_table SET scanned = NULL, scan = ?2 WHERE id = ?1",
@@ -67,13 +70,13 @@ extension Replica {
         let found = try connection.query(
             """
             SELECT \(keys) FROM \(access.table) \(condition) ORDER BY \(keys)
-            LIMIT \(Limits.scanRowsMax)
+            LIMIT \(bounds.scanRowsMax)
             """, start ?? [])
         for key in found where !key.contains(.null) {
             try numberUncaptured(entry, key: encodeKey(key))
         }
         try saveOwnNumber()
-        let last = found.count == Limits.scanRowsMax ? found.last.map { encodeKey($0) } : nil
+        let last = found.count == bounds.scanRowsMax ? found.last.map { encodeKey($0) } : nil
         try advance(entry, to: last, next: .kernels)
     }
 
@@ -129,7 +132,7 @@ extension Replica {
         try connection.query(
             """
             SELECT key FROM _starling_row WHERE tbl = ?1 AND key > ?2 ORDER BY key
-            LIMIT \(Limits.scanRowsMax)
+            LIMIT \(bounds.scanRowsMax)
             """, [.integer(entry.id), .blob(after ?? [])]
         ).compactMap {
             guard case .blob(let key) = $0[0] else { return nil }
@@ -153,7 +156,7 @@ extension Replica {
             try save(entry, key: key, old: old, row: row)
         }
         try saveOwnNumber()
-        let last = keys.count == Limits.scanRowsMax ? keys.last : nil
+        let last = keys.count == bounds.scanRowsMax ? keys.last : nil
         try advance(entry, to: last, next: .show)
     }
 
@@ -170,7 +173,7 @@ extension Replica {
             try noteTouched(entry, key: key, old: old, row: row)
             try save(entry, key: key, old: old, row: row)
         }
-        let last = keys.count == Limits.scanRowsMax ? keys.last : nil
+        let last = keys.count == bounds.scanRowsMax ? keys.last : nil
         try advance(entry, to: last, next: .none)
     }
 
@@ -191,7 +194,7 @@ extension Replica {
                 }
             }
             after = keys.last
-            if keys.count < Limits.scanRowsMax { return }
+            if keys.count < bounds.scanRowsMax { return }
         }
     }
 }
