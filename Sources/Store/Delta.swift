@@ -121,11 +121,13 @@ final class DeltaReader: DeltaSource {
         }
         self.scans = scans.sorted { $0.origin < $1.origin }
         var accesses: [Int64: TableAccess] = [:]
+        // A program may alter a table while the delta is read: the snapshot has the structure of now.
+        let structures = replica.tables.compactMapValues { $0.isLive ? $0.armed : nil }
         rowReader = RowReader(
             readRow: try connection.prepare(
                 "SELECT record, hash, context FROM _starling_row WHERE tbl = ?1 AND key = ?2"),
             access: { entry in
-                guard entry.isLive, let armed = entry.armed else { return nil }
+                guard let armed = structures[entry.id] else { return nil }
                 if let known = accesses[entry.id] { return known }
                 let access = try TableAccess(armed, entry: entry, connection: connection)
                 accesses[entry.id] = access

@@ -20,19 +20,30 @@ private struct RowEntries {
     /// The values of the last delete, in the order of the table's access.
     var oldValues: [Value]?
 
+    /// Entries of one second become one change. Only a delete stands for itself: what was written
+    /// before it in that second is a change of its own, since the values that go with the
+    /// delete may belong to it, and to no dot that peers have.
     mutating func add(
         _ kind: PendingChange.Kind, second: Int64, columns: Set<ColumnID> = []
     ) {
-        guard var last = changes.last, last.second == second else {
-            changes.append(PendingChange(kind: kind, second: second, columns: columns))
-            return
-        }
-        switch (last.kind, kind) {
+        let last = changes.last.flatMap { $0.second == second ? $0 : nil }
+        switch (last?.kind, kind) {
         case (.insert, .update): return
-        case (.update, .update): last.columns.formUnion(columns)
-        default: last.kind = kind
+        case (.update, .update): changes[changes.count - 1].columns.formUnion(columns)
+        case (.delete, .delete): return
+        case (_, .insert):
+            while let last = changes.last, last.second == second { changes.removeLast() }
+            changes.append(PendingChange(kind: .insert, second: second))
+        default:
+            changes.append(PendingChange(kind: kind, second: second, columns: columns))
         }
-        changes[changes.count - 1] = last
+    }
+
+    /// True for an insert of a row that nobody saw and that went in the same second.
+    func isFleeting(_ index: Int) -> Bool {
+        changes[index].kind == .insert && index + 1 < changes.count
+            && changes[index + 1].kind == .delete
+            && changes[index + 1].second == changes[index].second
     }
 }
 
@@ -165,7 +176,8 @@ extension Replica {
                 try access.read(try decodeKey(key))
             }
         var hasChanged = false
-        for change in entries.changes {
+        for (index, change) in entries.changes.enumerated() {
+            if entries.isFleeting(index), !row.isShown { continue }
             hasChanged = try apply(change, to: &row, entry: entry) || hasChanged
         }
         if row.isShown, current == nil, isLastBatch {
