@@ -47,7 +47,9 @@ extension Replica {
             try fold()
             try connection.execute("BEGIN IMMEDIATE")
             defer { if connection.isInTransaction { try? connection.execute("COMMIT") } }
-            guard try isJournalEmpty() else { continue }
+            guard try isJournalEmpty(),
+                try connection.integer("PRAGMA schema_version") == schemaVersion
+            else { continue }
             try reader.execute("BEGIN DEFERRED")
             _ = try reader.integer("SELECT count(*) FROM _starling_meta")
             return

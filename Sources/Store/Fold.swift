@@ -133,7 +133,7 @@ extension Replica {
     private func foldBatch(_ entry: TableEntry, limit: Int) throws -> Int {
         guard let plan = try journalPlan(entry) else { return 0 }
         let journal = Capture.journalTable(id: entry.id)
-        if let armed = entry.armed, !entry.uniqueIndexes.isEmpty {
+        if let armed = entry.armed, entry.access?.needsVictims == true {
             try Capture.settle(armed, id: entry.id, in: connection)
         }
         let statement = try connection.cached("SELECT * FROM \(journal) ORDER BY seq LIMIT ?1")
@@ -151,9 +151,12 @@ extension Replica {
         }
         statement.reset()
         guard count > 0 else { return 0 }
+        let isLast =
+            try count < limit
+            || connection.first("SELECT 1 FROM \(journal) WHERE seq > ?1", [.integer(last)]) == nil
         for key in order {
             guard let entries = rows[key] else { continue }
-            try apply(entries, to: entry, key: key, isLastBatch: count < limit)
+            try apply(entries, to: entry, key: key, isLastBatch: isLast)
         }
         try connection.run("DELETE FROM \(journal) WHERE seq <= ?1", [.integer(last)])
         return count
@@ -200,6 +203,8 @@ extension Replica {
     {
         let isVisible = row.kernel.isVisible(entry.policy)
         let isHere = isVisible && row.isShown
+        // Before the scan has passed, other columns may have changed while no trigger looked.
+        let all = entry.scan == .rows ? entry.access.map { ColumnSet($0.columns) } : nil
         let stamp = row.kernel.stamp(atLeast: stamp(second: change.second))
         switch change.kind {
         case .insert:
@@ -216,10 +221,11 @@ extension Replica {
                 return true
             }
             row.kernel.update(
-                nextDot(), stamp, columns: ColumnSet(change.columns), values: [])
+                nextDot(), stamp, columns: all ?? ColumnSet(change.columns), values: [])
         case .delete:
             guard isHere else { return false }
-            row.kernel.delete(nextDot(), stamp)
+            if let all { row.kernel.update(nextDot(), stamp, columns: all, values: []) }
+            row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: stamp))
             row.isShown = false
         }
         return true

@@ -80,13 +80,25 @@ extension Replica {
         try advance(entry, to: last, next: .kernels)
     }
 
-    /// Compares one row of the table with its kernel, and numbers what was not captured: an insert,
-    /// or an update of every column, since nobody knows which changed.
-    func numberUncaptured(_ entry: TableEntry, key: [UInt8]) throws {
+    /// The row, after what no trigger saw of it was numbered: only then do the values in the table
+    /// belong to its dots.
+    func loadCaptured(_ entry: TableEntry, key: [UInt8]) throws -> Row? {
+        if entry.scan == .rows || entry.scan == .kernels {
+            try numberUncaptured(entry, key: key)
+        }
+        return try load(entry, key: key)
+    }
+
+    /// Compares one row of the table with its kernel, and numbers what was not captured: an insert, a
+    /// delete, or an update of every column, since nobody knows which changed.
+    private func numberUncaptured(_ entry: TableEntry, key: [UInt8]) throws {
         guard let access = entry.access else { return }
         let keyValues = try decodeKey(key)
-        guard let current = try access.read(keyValues) else { return }
         let old = try load(entry, key: key)
+        guard let current = try access.read(keyValues) else {
+            if let old, old.isShown { try numberDelete(entry, key: key, old: old) }
+            return
+        }
         let now = environment.wallClock() / 1000
         var row = old ?? Row()
         let values = zip(access.columns, current).map { ColumnValue($0, $1) }
@@ -140,22 +152,25 @@ extension Replica {
         }
     }
 
+    /// The row left without capture, and its values with it: the delete replaces them too.
+    private func numberDelete(_ entry: TableEntry, key: [UInt8], old: Row) throws {
+        var row = old
+        let now = stamp(second: environment.wallClock() / 1000)
+        row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: now), erasing: true)
+        row.isShown = false
+        try saveOwnNumber()
+        try noteTouched(entry, key: key, old: old, row: row)
+        try save(entry, key: key, old: old, row: row)
+    }
+
     private func scanKernels(_ entry: TableEntry) throws {
         let keys = try storedKeys(entry, after: try position(entry))
-        let now = environment.wallClock() / 1000
         for key in keys {
             guard let old = try load(entry, key: key), old.isShown, old.tableValues == nil else {
                 continue
             }
-            // The row left without capture, and its values with it: the delete replaces them too.
-            var row = old
-            row.kernel.delete(
-                nextDot(), row.kernel.stamp(atLeast: stamp(second: now)), erasing: true)
-            row.isShown = false
-            try noteTouched(entry, key: key, old: old, row: row)
-            try save(entry, key: key, old: old, row: row)
+            try numberDelete(entry, key: key, old: old)
         }
-        try saveOwnNumber()
         let last = keys.count == bounds.scanRowsMax ? keys.last : nil
         try advance(entry, to: last, next: .show)
     }

@@ -4,7 +4,7 @@
 package import CausalModel
 internal import Codec
 internal import SQLite
-package import Values
+internal import Values
 
 /// One row as the replica holds it, told by names instead of local numbers.
 package struct KernelFacts: Sendable {
