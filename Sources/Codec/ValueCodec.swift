@@ -113,13 +113,22 @@ private func uuidText(_ high: UInt64, _ low: UInt64, isUpper: Bool) -> [UInt8] {
 package func encodeKey(_ values: [Value]) -> [UInt8] {
     var writer = ByteWriter(reserving: 24)
     for value in values {
-        if case .real(let number) = value, let whole = Int64(exactly: number) {
+        if case .real(let number) = value, let whole = wholeNumber(number) {
             writer.value(.integer(whole))
         } else {
             writer.value(value)
         }
     }
     return writer.bytes
+}
+
+/// `number` as an integer that is exactly equal to it; nil when there is none.
+///
+/// `Int64(exactly:)` does the same, but a debug build of it needs the C mathematics library.
+private func wholeNumber(_ number: Double) -> Int64? {
+    guard number >= -0x1p63, number < 0x1p63 else { return nil }
+    let whole = Int64(number)
+    return Double(whole) == number ? whole : nil
 }
 
 /// The values of a key made by ``encodeKey(_:)``.

@@ -121,8 +121,9 @@ extension SyncEngine {
         status.bytesOut = peer.bytesOut
         status.isDivergent = peer.isDivergent
         status.isWhole = peer.session.stated?.isWhole
-        if let own, let stated = peer.session.stated {
-            status.behind = own.vector.distance(beyond: stated.vector)
+        if let own, peer.session.stated != nil {
+            // What the peer stated, and what it sent since: its deltas come from its own vector.
+            status.behind = own.vector.distance(beyond: peer.session.peerHas)
             status.ahead = peer.session.peerHas.distance(beyond: own.vector)
         }
         if let incoming = peer.session.incoming {
@@ -142,7 +143,7 @@ extension SyncEngine {
     /// How many peers are connected and have said where they stand.
     package var connectedPeers: Int { links.values.reduce(0) { $0 + ($1.isActive ? 1 : 0) } }
 
-    /// True when everything here is on every connected peer, by its own statement, and everything
+    /// True when everything here is on every connected peer, by what it said, and everything
     /// of theirs is here. Without a peer it is true: ask ``connectedPeers`` too.
     ///
     /// Looks at the replica first, so that what programs wrote a moment ago counts.
@@ -155,8 +156,7 @@ extension SyncEngine {
             guard let stated = peer.session.stated, peer.isActive, peer.inbox.isEmpty,
                 peer.pending.isEmpty, !peer.isDivergent
             else { return false }
-            return stated.vector == own.vector && own.vector.covers(peer.session.peerHas)
-                && stated.isWhole && own.isWhole
+            return peer.session.peerHas == own.vector && stated.isWhole && own.isWhole
         }
     }
 }

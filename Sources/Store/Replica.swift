@@ -1,0 +1,398 @@
+// A replica: one SQLite file with its bookkeeping, and everything that changes it. This file opens it,
+// keeps the small facts in memory, and frames every change as one short transaction.
+
+package import CausalModel
+internal import Codec
+internal import SQLite
+internal import Values
+
+/// One node's store: capture, fold, delta, apply, conflicts and digest over one SQLite file.
+///
+/// Not thread-safe: it belongs to one thread. Calls are synchronous; each write transaction handles
+/// a bounded number of rows (``Limits``). It is not a cache and not a server: programs read and
+/// write the same file with plain SQL at any time.
+package final class Replica {
+    /// What the surroundings provide: time and randomness are parameters.
+    package struct Environment {
+        /// Unix milliseconds.
+        package var wallClock: () -> Int64
+        package var random: () -> UInt64
+
+        package init(wallClock: @escaping () -> Int64, random: @escaping () -> UInt64) {
+            self.wallClock = wallClock
+            self.random = random
+        }
+    }
+
+    let connection: Connection
+    let statements: Statements
+    var environment: Environment
+    package let path: String
+
+    // What follows mirrors the file, and is read again after a transaction that failed.
+    var origins: [Origin] = []
+    var ordinals: [Origin: Int] = [:]
+    package internal(set) var vector = VersionVector()
+    package internal(set) var origin = Origin(high: 0, low: 0)
+    var clock = Stamp.zero
+    var tables: [Int64: TableEntry] = [:]
+    var schemaVersion: Int64 = -1
+    var parkedCounts: [Int64: Int] = [:]
+    var childIDs: [Int64: [Int64]] = [:]
+    var tablesInDependencyOrder: [TableEntry] = []
+
+    // What the running transaction has collected.
+    var touched: [Int64: Set<[UInt8]>] = [:]
+    var dirty: Set<Int64> = []
+    var vacated: [VacatedParent] = []
+    var hasVisibleChange = false
+    /// True while a chunk in the middle of a delta is joined: much is still to come.
+    var isBulk = false
+    /// Parked rows were left for the end of a delta.
+    var needsResolution = false
+    var changedTables: Set<Int64> = []
+    var scratch = ByteWriter(reserving: 256)
+    /// The snapshot that was looked up last; a transfer refers to one again and again.
+    var lastSnapshot: (vector: VersionVector, id: Int64)?
+
+    /// Tables in which a row was found that no trigger had seen; the next transaction scans them.
+    var uncaptured: Set<Int64> = []
+    /// True while commits were made that are not known to be on disk.
+    var needsSync = true
+    var readers: [Connection] = []
+    var checkpointer: Connection?
+    /// Called before anything that tells of own dots leaves: the highest number that may be told.
+    package var willExport: ((Origin, UInt64) throws -> Void)?
+    /// Stamps that were too far ahead, by origin: for `status`.
+    var authors: [Origin: String] = [:]
+    package internal(set) var clockOffenders: [Origin: Int64] = [:]
+    /// Problems found on the way, by subject; shown in `status` until they are gone.
+    package internal(set) var problems: [String: String] = [:]
+
+    /// Opens the file, makes the bookkeeping if there is none, and re-arms what changed meanwhile.
+    ///
+    /// - Throws: ``StoreError`` when the file cannot be opened or written, is damaged or newer.
+    package init(path: String, environment: Environment) throws {
+        self.path = path
+        self.environment = environment
+        do {
+            connection = try Connection(
+                path: path, busyTimeoutMilliseconds: Limits.busyMilliseconds)
+            try Replica.prepare(connection)
+            statements = try Statements(connection)
+        } catch let error as SQLiteError {
+            throw StoreError(error)
+        }
+        try translated {
+            try reload()
+            try rearmIfNeeded()
+        }
+    }
+
+    private static func prepare(_ connection: Connection) throws {
+        let mode = try connection.string("PRAGMA journal_mode = WAL") ?? ""
+        guard mode == "wal" || connection.path == ":memory:" else {
+            throw StoreError(
+                .fileChanged,
+                "the database cannot use WAL mode (it stays in \(mode)): move it to a local disk")
+        }
+        // The node checkpoints by itself and only where it is safe; see checkpointIfSafe().
+        try connection.execute(
+            """
+            PRAGMA wal_autocheckpoint = 0;
+            PRAGMA synchronous = NORMAL;
+            PRAGMA foreign_keys = OFF;
+            PRAGMA cache_size = -8000;
+            PRAGMA temp_store = MEMORY;
+            PRAGMA recursive_triggers = OFF;
+            """)
+        // The triggers of the app and the capture triggers are for the app's own writes.
+        try connection.enableTriggers(false)
+        if try Bookkeeping.exists(in: connection) {
+            let version = try Bookkeeping.meta("format", in: connection)
+            guard version == .integer(Bookkeeping.formatVersion) else {
+                throw StoreError(
+                    .newerFormat,
+                    "the file was written by another version of Starling: update this one")
+            }
+            return
+        }
+        try connection.transaction {
+            try connection.execute(Bookkeeping.schema)
+            try Bookkeeping.setMeta(
+                "format", .integer(Bookkeeping.formatVersion), in: connection)
+        }
+    }
+
+    // MARK: Transactions
+
+    /// Runs `body`, and turns every error into a ``StoreError``.
+    func translated<Result>(_ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch let error as SQLiteError {
+            throw StoreError(error)
+        } catch let error as CodecError {
+            throw StoreError(.damaged, "stored data does not decode: \(error)")
+        }
+    }
+
+    /// One write transaction. Everything pending in the journal is folded first, in the same
+    /// transaction, so that `body` sees what programs wrote. On an error all is as it was.
+    func write<Result>(_ body: () throws -> Result) throws -> Result {
+        try translated {
+            do {
+                try prefoldLargeJournal()
+                return try connection.transaction {
+                    try rearmIfNeeded()
+                    try foldWithinTransaction()
+                    try scanUncaptured()
+                    let result = try body()
+                    try completeTransaction()
+                    return result
+                }
+            } catch {
+                try? reload()
+                throw error
+            }
+        }
+    }
+
+    private func scanUncaptured() throws {
+        for id in uncaptured {
+            if let entry = tables[id], entry.isLive { try beginScan(entry, .rows) }
+        }
+        uncaptured.removeAll()
+    }
+
+    /// One write transaction without a fold before `body`; the fold itself is one.
+    func rawWrite<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try connection.transaction {
+                let result = try body()
+                try completeTransaction()
+                return result
+            }
+        } catch {
+            try? reload()
+            throw error
+        }
+    }
+
+    /// Constraint work, then the small facts that changed.
+    private func completeTransaction() throws {
+        try resolveConstraints()
+        for id in changedTables {
+            guard let entry = tables[id] else { continue }
+            try connection.run(
+                "UPDATE _starling_table SET digest = ?2 WHERE id = ?1",
+                [.integer(id), .integer(Int64(bitPattern: entry.digest))])
+        }
+        changedTables.removeAll(keepingCapacity: true)
+        touched.removeAll(keepingCapacity: true)
+        dirty.removeAll(keepingCapacity: true)
+        vacated.removeAll(keepingCapacity: true)
+        try saveClock()
+        needsSync = true
+    }
+
+    private var savedClock: Stamp { Stamp(raw: savedClockRaw) }
+    private var savedClockRaw: UInt64 = 0
+
+    private func saveClock() throws {
+        guard clock.raw != savedClockRaw else { return }
+        try Bookkeeping.setMeta("clock", .integer(Int64(clock.raw)), in: connection)
+        savedClockRaw = clock.raw
+    }
+
+    /// Reads everything that is mirrored in memory.
+    func reload() throws {
+        origins.removeAll()
+        ordinals.removeAll()
+        vector = VersionVector()
+        for row in try connection.query(
+            "SELECT ord, origin, seen FROM _starling_origin ORDER BY ord")
+        {
+            guard case .integer(let ordinal) = row[0], case .blob(let bytes) = row[1],
+                case .integer(let seen) = row[2], let origin = Origin(bytes: bytes),
+                ordinal == Int64(origins.count), seen >= 0
+            else { throw StoreError(.damaged, "the list of origins in the file is damaged") }
+            ordinals[origin] = origins.count
+            origins.append(origin)
+            if seen > 0 { vector[origin] = UInt64(seen) }
+        }
+        if case .integer(let raw)? = try Bookkeeping.meta("clock", in: connection), raw >= 0 {
+            clock = Stamp(raw: UInt64(raw))
+            savedClockRaw = clock.raw
+        }
+        if case .integer(let ordinal)? = try Bookkeeping.meta("origin", in: connection),
+            origins.indices.contains(Int(ordinal))
+        {
+            origin = origins[Int(ordinal)]
+        } else {
+            try connection.transaction { try startOrigin() }
+        }
+        try reloadTables()
+        parkedCounts.removeAll()
+        for row in try connection.query("SELECT tbl, count(*) FROM _starling_parked GROUP BY tbl") {
+            if case .integer(let id) = row[0], case .integer(let count) = row[1] {
+                parkedCounts[id] = Int(count)
+            }
+        }
+        lastSnapshot = nil
+        touched.removeAll()
+        dirty.removeAll()
+        vacated.removeAll()
+        changedTables.removeAll()
+    }
+
+    // MARK: Origins
+
+    /// Gives the replica a fresh origin. Called inside a transaction.
+    func startOrigin() throws {
+        let fresh = Origin(high: environment.random(), low: environment.random())
+        let ordinal = try ordinalForWriting(fresh)
+        try Bookkeeping.setMeta("origin", .integer(Int64(ordinal)), in: connection)
+        origin = fresh
+    }
+
+    /// The local ordinal of `origin`, given out at first use. Called inside a transaction.
+    func ordinalForWriting(_ origin: Origin) throws -> Int {
+        if let ordinal = ordinals[origin] { return ordinal }
+        let ordinal = origins.count
+        try connection.run(
+            "INSERT INTO _starling_origin(ord, origin, seen) VALUES(?1, ?2, 0)",
+            [.integer(Int64(ordinal)), .blob(origin.bytes)])
+        origins.append(origin)
+        ordinals[origin] = ordinal
+        return ordinal
+    }
+
+    /// Moves the vector to cover `target` too. Called inside a transaction.
+    func advance(to target: VersionVector) throws {
+        for entry in target.entries where entry.number > vector[entry.origin] {
+            let ordinal = try ordinalForWriting(entry.origin)
+            try connection.run(
+                "UPDATE _starling_origin SET seen = ?2 WHERE ord = ?1",
+                [.integer(Int64(ordinal)), .integer(Int64(entry.number))])
+            vector[entry.origin] = entry.number
+        }
+    }
+
+    package func takeNewOrigin(because reason: String) throws {
+        try translated {
+            // Without a fold before: what waits in the journal is numbered under the new origin.
+            try rawWrite {
+                try startOrigin()
+                try connection.run("DELETE FROM _starling_transfer")
+            }
+            problems["origin"] = "continues under a new origin: \(reason)"
+        }
+    }
+
+    /// A random number that the file and the marker outside it share; written anew at each start.
+    package var nonce: Int64? {
+        get throws {
+            try translated {
+                guard case .integer(let value)? = try Bookkeeping.meta("nonce", in: connection)
+                else { return nil }
+                return value
+            }
+        }
+    }
+
+    package func setNonce(_ nonce: Int64) throws {
+        try translated {
+            try Bookkeeping.setMeta("nonce", .integer(nonce), in: connection)
+            try connection.syncFiles()
+        }
+    }
+
+    /// A copy of the whole file, everything folded, that no node takes for the original.
+    ///
+    /// - Throws: ``StoreError`` when `target` cannot be written; it must not exist.
+    package func backup(to target: String) throws {
+        try fold()
+        try translated {
+            try makeDurable()
+            let copy = try Connection(path: target)
+            try connection.backup(to: copy)
+            try copy.run("DELETE FROM _starling_meta WHERE name = 'nonce'")
+            try copy.execute("PRAGMA journal_mode = DELETE")
+        }
+    }
+
+    /// Runs SQL of the configuration that rebuilds a derived table, in one transaction.
+    package func rebuildDerived(_ sql: String) throws {
+        try translated {
+            try connection.transaction { try connection.execute(sql) }
+            needsSync = true
+        }
+    }
+
+    /// What is wrong with the file's journal mode; nil when it is WAL.
+    package func journalModeProblem() throws -> String? {
+        try translated {
+            let mode = try connection.string("PRAGMA journal_mode") ?? ""
+            if mode == "wal" || path == ":memory:" { return nil }
+            let again = try? connection.string("PRAGMA journal_mode = WAL")
+            if again == "wal" { return nil }
+            return "a program switched the database to journal mode \(mode), in which a node and a "
+                + "program block each other: let it use WAL"
+        }
+    }
+
+    /// What SQLite finds wrong in the file; empty when nothing.
+    package func integrityProblems() throws -> [String] {
+        try translated {
+            try connection.query("PRAGMA quick_check(5)").compactMap {
+                guard case .text(let text) = $0[0], text != Array("ok".utf8) else { return nil }
+                return String(decoding: text, as: UTF8.self)
+            }
+        }
+    }
+
+    // MARK: Clock
+
+    /// A stamp for a write that happened in the second `second` (Unix seconds): never behind what
+    /// this replica has seen, except what lies too far in the future.
+    func stamp(second: Int64) -> Stamp {
+        let wanted = Stamp(milliseconds: second.multipliedReportingOverflow(by: 1000).partialValue)
+        if wanted > clock { clock = wanted }
+        return clock
+    }
+
+    /// Takes note of a received stamp; one too far ahead moves the clock only to the bound.
+    func observe(_ stamp: Stamp, of origin: Origin) {
+        guard stamp > clock else { return }
+        let bound = Stamp(
+            milliseconds: environment.wallClock() + Limits.clockAheadMilliseconds)
+        if stamp <= bound {
+            clock = stamp
+        } else {
+            clockOffenders[origin] = stamp.milliseconds
+        }
+    }
+}
+
+/// Statements on the bookkeeping that every row needs.
+struct Statements {
+    let readRow: Statement
+    let writeRow: Statement
+    let removeRow: Statement
+    let addDot: Statement
+    let removeDot: Statement
+
+    init(_ connection: Connection) throws {
+        readRow = try connection.prepare(
+            "SELECT record, hash, context FROM _starling_row WHERE tbl = ?1 AND key = ?2")
+        writeRow = try connection.prepare(
+            """
+            INSERT OR REPLACE INTO _starling_row(tbl, key, record, hash, context)
+            VALUES(?1, ?2, ?3, ?4, ?5)
+            """)
+        removeRow = try connection.prepare("DELETE FROM _starling_row WHERE tbl = ?1 AND key = ?2")
+        addDot = try connection.prepare(
+            "INSERT OR REPLACE INTO _starling_dot(origin, number, tbl, key) VALUES(?1, ?2, ?3, ?4)")
+        removeDot = try connection.prepare(
+            "DELETE FROM _starling_dot WHERE origin = ?1 AND number = ?2")
+    }
+}

@@ -1,0 +1,197 @@
+// Scans: comparing a table with its kernels in short transactions. They number what was there before
+// tracking, find what happened while the triggers were gone, and show what became known.
+
+internal import CausalModel
+internal import Codec
+internal import SQLite
+internal import Values
+
+extension Replica {
+    /// True while a scan has work left.
+    package var isScanning: Bool { tables.values.contains { $0.scan != .none && $0.isLive } }
+
+    /// Does one slice of one scan. Returns false when no scan is left.
+    @discardableResult
+    package func scanSlice() throws -> Bool {
+        guard
+            let entry = tablesInDependencyOrder.first(where: { $0.scan != .none && $0.isLive })
+        else { return false }
+        hasVisibleChange = false
+        try write {
+            switch entry.scan {
+            case .rows: try scanRows(entry)
+            case .kernels: try scanKernels(entry)
+            case .show: try scanShow(entry)
+            case .none: break
+            }
+        }
+        return true
+    }
+
+    /// Runs all scans to their end.
+    package func finishScans() throws { while try scanSlice() {} }
+
+    private func position(_ entry: TableEntry) throws -> [UInt8]? {
+        guard
+            case .blob(let key)? = try connection.first(
+                "SELECT scanned FROM _starling_table WHERE id = ?1", [.integer(entry.id)])
+        else { return nil }
+        return key
+    }
+
+    private func advance(_ entry: TableEntry, to key: [UInt8]?, next: ScanPhase) throws {
+        if key == nil { entry.scan = next }
+        try connection.run(
+            "UPDATE _starling_table SET scanned = ?2, scan = ?3 WHERE id = ?1",
+            [
+                .integer(entry.id), key.map { .blob($0) } ?? .null,
+                .integer(entry.scan.rawValue),
+            ])
+    }
+
+    func beginScan(_ entry: TableEntry, _ phase: ScanPhase) throws {
+        entry.scan = phase
+        try connection.run(
+            "UPDATE _starling_table SET scanned = NULL, scan = ?2 WHERE id = ?1",
+            [.integer(entry.id), .integer(phase.rawValue)])
+    }
+
+    // MARK: Rows against kernels
+
+    private func scanRows(_ entry: TableEntry) throws {
+        guard let access = entry.access else { return }
+        let keys = access.keyColumns.map(quotedIdentifier).joined(separator: ", ")
+        let start = try position(entry).map { try decodeKey($0) }
+        let condition =
+            start.map { "WHERE (\(keys)) > (\($0.map { _ in "?" }.joined(separator: ", ")))" } ?? ""
+        let found = try connection.query(
+            """
+            SELECT \(keys) FROM \(access.table) \(condition) ORDER BY \(keys)
+            LIMIT \(Limits.scanRowsMax)
+            """, start ?? [])
+        for key in found where !key.contains(.null) {
+            try numberUncaptured(entry, key: encodeKey(key))
+        }
+        try saveOwnNumber()
+        let last = found.count == Limits.scanRowsMax ? found.last.map { encodeKey($0) } : nil
+        try advance(entry, to: last, next: .kernels)
+    }
+
+    /// Compares one row of the table with its kernel, and numbers what was not captured: an insert,
+    /// or an update of every column, since nobody knows which changed.
+    func numberUncaptured(_ entry: TableEntry, key: [UInt8]) throws {
+        guard let access = entry.access else { return }
+        let keyValues = try decodeKey(key)
+        guard let current = try access.read(keyValues) else { return }
+        let old = try load(entry, key: key)
+        let now = environment.wallClock() / 1000
+        var row = old ?? Row()
+        let values = zip(access.columns, current).map { ColumnValue($0, $1) }
+        if let old, old.isShown {
+            let columns = uncapturedColumns(entry, key: key, row: old, current: current)
+            if columns.isEmpty { return }
+            row.kernel.update(
+                nextDot(), row.kernel.stamp(atLeast: stamp(second: now)),
+                columns: ColumnSet(columns), values: values.filter { columns.contains($0.column) })
+        } else {
+            let stamp = row.kernel.stamp(atLeast: stamp(second: now))
+            if row.kernel.isVisible(entry.policy) {
+                row.kernel.insertBeside(nextDot(), stamp, values: values)
+            } else {
+                row.kernel.insert(nextDot(), stamp, values: values)
+            }
+        }
+        row.isShown = true
+        row.tableValues = current
+        try saveOwnNumber()
+        try noteTouched(entry, key: key, old: old, row: row)
+        try save(entry, key: key, old: old, row: row)
+        try unpark(entry, key: key)
+    }
+
+    /// The columns that changed without capture. Of values that a write has only the stored hash knows
+    /// what they were: if it differs, any of them may have changed.
+    private func uncapturedColumns(
+        _ entry: TableEntry, key: [UInt8], row: Row, current: [Value]
+    ) -> [ColumnID] {
+        guard let access = entry.access else { return [] }
+        // The values in memory are the table's.
+        let hash = RowHash.of(row.kernel, key: key, entry: entry, scratch: &scratch)
+        if hash != row.hash { return access.columns }
+        return access.columns.enumerated().filter { place, column in
+            row.kernel.shown(column) == nil && current[place] != access.defaults[place]
+        }.map(\.element)
+    }
+
+    // MARK: Kernels against rows
+
+    private func storedKeys(_ entry: TableEntry, after: [UInt8]?) throws -> [[UInt8]] {
+        try connection.query(
+            """
+            SELECT key FROM _starling_row WHERE tbl = ?1 AND key > ?2 ORDER BY key
+            LIMIT \(Limits.scanRowsMax)
+            """, [.integer(entry.id), .blob(after ?? [])]
+        ).compactMap {
+            guard case .blob(let key) = $0[0] else { return nil }
+            return key
+        }
+    }
+
+    private func scanKernels(_ entry: TableEntry) throws {
+        let keys = try storedKeys(entry, after: try position(entry))
+        let now = environment.wallClock() / 1000
+        for key in keys {
+            guard let old = try load(entry, key: key), old.isShown, old.tableValues == nil else {
+                continue
+            }
+            // The row left without capture, and its values with it: the delete replaces them too.
+            var row = old
+            row.kernel.delete(
+                nextDot(), row.kernel.stamp(atLeast: stamp(second: now)), erasing: true)
+            row.isShown = false
+            try noteTouched(entry, key: key, old: old, row: row)
+            try save(entry, key: key, old: old, row: row)
+        }
+        try saveOwnNumber()
+        let last = keys.count == Limits.scanRowsMax ? keys.last : nil
+        try advance(entry, to: last, next: .show)
+    }
+
+    // MARK: Kernels into the table
+
+    /// Shows rows and columns that became known; hides what should not be there.
+    private func scanShow(_ entry: TableEntry) throws {
+        let keys = try storedKeys(entry, after: try position(entry))
+        for key in keys {
+            guard let old = try load(entry, key: key) else { continue }
+            var row = old
+            try settle(entry, key: key, old: old, row: &row)
+            guard row.isShown != old.isShown || row.tableValues != old.tableValues else { continue }
+            try noteTouched(entry, key: key, old: old, row: row)
+            try save(entry, key: key, old: old, row: row)
+        }
+        let last = keys.count == Limits.scanRowsMax ? keys.last : nil
+        try advance(entry, to: last, next: .none)
+    }
+
+    // MARK: Leaving
+
+    /// Moves the values of shown rows from the table into their kernels, then lets the table go.
+    func leave(_ entry: TableEntry) throws {
+        var after: [UInt8]?
+        while true {
+            let keys = try storedKeys(entry, after: after)
+            try write {
+                for key in keys {
+                    guard let old = try load(entry, key: key), old.isShown else { continue }
+                    var row = old
+                    row.isShown = false
+                    row.tableValues = nil
+                    try save(entry, key: key, old: old, row: row)
+                }
+            }
+            after = keys.last
+            if keys.count < Limits.scanRowsMax { return }
+        }
+    }
+}
