@@ -20,7 +20,7 @@ final class Flock {
     /// Built by the package as an executable, beside the test bundle.
     static let program = folderOfTests() + "/starling"
 
-    let folder = TemporaryDirectory()
+    private let folder = TemporaryDirectory()
     /// An address that nobody else uses, so that a port stays free while its node is down.
     let host: String
     private(set) var nodes: [TestNode] = []
@@ -50,6 +50,12 @@ final class Flock {
         return node
     }
 
+    /// A node whose home is made by other means.
+    func add(_ node: TestNode) -> TestNode {
+        nodes.append(node)
+        return node
+    }
+
     /// Nodes with one database each, made by `schema` on the first; the others' files are empty.
     func nodes(_ names: String..., schema: String) async throws -> [TestNode] {
         var made: [TestNode] = []
@@ -58,6 +64,9 @@ final class Flock {
         _ = try await made[0].ask(["track", "--all", "--json"])
         return made
     }
+
+    /// A place in the test's folder.
+    func path(_ name: String) -> String { folder.file(name) }
 
     /// Runs a program to its end.
     func run(

@@ -1,7 +1,6 @@
 // One home folder, its file, and the node that runs on them now and then.
 
 import Node
-import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -25,13 +24,13 @@ final class TestNode {
     init(_ name: String, in flock: Flock, database: String? = nil) {
         self.name = name
         self.flock = flock
-        home = flock.folder.file(name)
-        file = database ?? "\(flock.folder.file(name))/data.db"
+        home = flock.path(name)
+        file = database ?? "\(flock.path(name))/data.db"
     }
 
     /// Everything the node has logged.
     var log: String {
-        String(decoding: Files.read(flock.folder.file("node-\(name).err")) ?? [], as: UTF8.self)
+        String(decoding: Files.read(flock.path("node-\(name).err")) ?? [], as: UTF8.self)
     }
 
     // MARK: The command line
@@ -80,7 +79,7 @@ final class TestNode {
             address ?? "\(flock.host):0",
         ]
         for peer in peers { words += peer.address.map { ["--peer", $0] } ?? [] }
-        process = try ChildProcess(words + options, log: flock.folder.file("node-\(name)"))
+        process = try ChildProcess(words + options, log: flock.path("node-\(name)"))
     }
 
     /// Waits until the running node answers.
@@ -150,7 +149,7 @@ final class TestNode {
 
     /// The same node in a copy of its home folder.
     func copiedHome(to name: String) async throws -> TestNode {
-        let copy = TestNode(name, in: flock)
+        let copy = flock.add(TestNode(name, in: flock))
         let answer = try await flock.run(["cp", "-a", home, copy.home])
         guard answer.code == 0 else { throw ProcessError(description: "\(answer)") }
         return copy
