@@ -113,7 +113,10 @@ package enum Capture {
     ///
     /// - Precondition: inside the write transaction that reads the journal.
     package static func settle(_ schema: TableSchema, id: Int64, in connection: Connection) throws {
-        let triggers = try CaptureTriggers(schema, id: id)
+        try settle(try CaptureTriggers(schema, id: id), in: connection)
+    }
+
+    static func settle(_ triggers: CaptureTriggers, in connection: Connection) throws {
         let probe = try connection.cached(triggers.hasVictims)
         let isNeeded = try probe.step() && probe.int(0) == 1
         probe.reset()
