@@ -159,8 +159,8 @@ extension TableSchema {
                     TrackProblem(
                         .error, .uniqueCollation,
                         "\(indexShown) uses the collation \(StructureGuard.shown(part.collation)),"
-                            + " which other programs may lack or order otherwise: use BINARY, NOCASE"
-                            + " or RTRIM"))
+                            + " which other programs may lack or order otherwise: use BINARY,"
+                            + " NOCASE or RTRIM"))
             }
         }
         return found
@@ -197,9 +197,9 @@ extension TableSchema {
             found.append(
                 TrackProblem(
                     .warning, .anyType,
-                    "column \(StructureGuard.shown(column.name)) of \(shown) is declared ANY outside"
-                        + " a STRICT table, which means NUMERIC: the text '007' is stored as 7; leave"
-                        + " the type out to keep values as they are"))
+                    "column \(StructureGuard.shown(column.name)) of \(shown) is declared ANY"
+                        + " outside a STRICT table, which means NUMERIC: the text '007' is stored as"
+                        + " 7; leave the type out to keep values as they are"))
         }
         do {
             _ = try createStatements()
