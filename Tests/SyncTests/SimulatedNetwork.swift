@@ -113,7 +113,7 @@ final class SimulatedNode {
     let address: PeerAddress
     /// Other addresses that lead here.
     var aliases: [PeerAddress] = []
-    let replica: any SyncReplica
+    fileprivate(set) var replica: any SyncReplica
     fileprivate let isRetryable: (any Error) -> Bool
     fileprivate(set) var engine: SyncEngine
     fileprivate(set) var isUp = true
@@ -162,6 +162,8 @@ final class SimulatedNetwork {
 
     /// Called with every frame that is sent.
     var onFrame: (([UInt8], SimulatedLink) -> Void)?
+    /// Changes a frame on its way.
+    var onDeliver: (([UInt8]) -> [UInt8])?
     /// Called after every connection is made, before its first byte.
     var onConnection: ((SimulatedConnection) -> Void)?
 
@@ -204,10 +206,12 @@ final class SimulatedNetwork {
         }
     }
 
-    /// A new process on the same replica, which knows what the old one remembered.
-    func restart(_ node: SimulatedNode, run: UInt64? = nil) {
+    /// A new process, which knows what the old one remembered, on the same replica or on one that was
+    /// opened again.
+    func restart(_ node: SimulatedNode, replica: (any SyncReplica)? = nil) {
         let remembered = node.engine.book.remembered
-        node.run = run ?? random.next()
+        node.run = random.next()
+        if let replica { node.replica = replica }
         node.engine = makeEngine(
             node.name, node.engine.configuration.group, node.run, node.address, node.replica,
             node.isRetryable)
@@ -384,6 +388,7 @@ final class SimulatedNetwork {
             return cut(end.connection)
         }
         guard let id = end.id else { return }
+        let frame = onDeliver?(frame) ?? frame
         enter(end.node) { $0.received(id, frame, now: self.now) }
     }
 
