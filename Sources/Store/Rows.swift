@@ -175,7 +175,11 @@ extension Replica {
             try statement.bind(Int64(dot.number), at: 2)
             try statement.bind(entry.id, at: 3)
             try statement.bind(blob: key, at: 4)
-            try statement.run()
+            do { try statement.run() } catch let error as SQLiteError where error.isConstraint {
+                throw StoreError(
+                    .invalidDelta,
+                    "one change is claimed by two rows: a peer sent what no honest node sends")
+            }
         }
     }
 

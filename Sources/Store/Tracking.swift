@@ -157,11 +157,11 @@ extension Replica {
     func rearmIfNeeded() throws {
         let version = try connection.integer("PRAGMA schema_version") ?? 0
         guard version != schemaVersion else { return }
-        let wasInTransaction = connection.isInTransaction
-        if wasInTransaction {
+        if connection.isInTransaction {
             try rearm()
         } else {
-            try connection.transaction { try rearm() }
+            // What is folded on the way is a change like any other.
+            try rawWrite { try rearm() }
         }
         schemaVersion = try connection.integer("PRAGMA schema_version") ?? 0
     }
