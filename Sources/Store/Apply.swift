@@ -135,6 +135,7 @@ extension Replica {
             _ = try ordinalForWriting(write.birth.origin)
         }
         let old = try loadCaptured(entry, key: received.key)
+        if let old, old.isHollow { throw StoreError.hollow(entry) }
         var row = old ?? Row()
         let before = row.kernel
         let mine = old?.context
