@@ -153,7 +153,8 @@ private let tasks = """
         #expect(try cluster[0].replica.verify() == [])
     }
 
-    @Test func dismissingAConflictOfADeletedRowDoesNotBringItBack() throws {
+    /// What is deleted and contested by nobody may be collected: it lists no conflict.
+    @Test func aDeleteSettlesTheConflictsOfItsRow() throws {
         let cluster = try Cluster(2, schema: tasks, track: ["tasks"])
         try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,NULL)")
         try cluster.converge()
