@@ -11,7 +11,13 @@ final class PeerConnection: Link {
     private var decoder = FrameDecoder(limits: .afterHello)
     var id: LinkID?
 
-    init(_ stream: Transport.Stream) { self.stream = stream }
+    /// A message with one very large row is queued whole.
+    private static let writeQueueBytesMax = 512 << 20
+
+    init(_ stream: Transport.Stream) {
+        self.stream = stream
+        stream.writeQueueBytesMax = Self.writeQueueBytesMax
+    }
 
     var queuedBytes: Int { stream.queuedBytes }
 
