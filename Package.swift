@@ -77,7 +77,7 @@ let package = Package(
         tests("DiscoveryTests", ["Discovery", "starling-probe"]),
         tests(
             "NodeTests",
-            ["Node", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
+            ["Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
         tests("HouseTests", []),
     ]
 )

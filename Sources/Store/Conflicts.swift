@@ -167,6 +167,7 @@ extension Replica {
                     conflictID($0, row: old, entry: entry, key: key) == id
                 })
             else { throw StoreError(.notFound, "conflict \(id) was settled meanwhile") }
+            if old.isHollow { throw StoreError.hollow(entry) }
             var row = old
             try body(&row, conflict, entry)
             try saveOwnNumber()

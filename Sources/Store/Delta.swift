@@ -207,6 +207,7 @@ final class DeltaReader: DeltaSource {
                     && scans.contains { $0.origin == head.origin && head.number > $0.lower }
             }
             if isEarlier { continue }
+            if row.isHollow { throw StoreError.hollow(entry) }
             if let context = row.context, header.snapshot.covers(context) { row.context = nil }
             return (entry, key, row, dot)
         }

@@ -429,7 +429,7 @@ struct Statements {
             """)
         removeRow = try connection.prepare("DELETE FROM _starling_row WHERE tbl = ?1 AND key = ?2")
         addDot = try connection.prepare(
-            "INSERT OR REPLACE INTO _starling_dot(origin, number, tbl, key) VALUES(?1, ?2, ?3, ?4)")
+            "INSERT INTO _starling_dot(origin, number, tbl, key) VALUES(?1, ?2, ?3, ?4)")
         removeDot = try connection.prepare(
             "DELETE FROM _starling_dot WHERE origin = ?1 AND number = ?2")
     }

@@ -18,6 +18,8 @@ struct Row {
     var tableValues: [Value]?
     /// Columns by dot whose values only the table knew, when the row is gone from it.
     var held: [Dot: [ColumnID]] = [:]
+    /// The values are in a table that is not there: the kernel can be neither sent nor changed.
+    var isHollow = false
     /// True when the file has a kernel for the row.
     var isStored = false
 }
@@ -53,6 +55,9 @@ struct RowReader {
                 if values == nil { row.held[writes[index].dot] = columns }
             }
         }
+        if decoded.isShown, row.tableValues == nil, try access(entry) == nil {
+            row.isHollow = decoded.writes.contains { !$0.tableColumns.isEmpty }
+        }
         row.kernel = Kernel(writes: writes)
         return row
     }
@@ -73,6 +78,16 @@ struct RowReader {
             merged.sort { $0.column < $1.column }
         }
         write.values = merged
+    }
+}
+
+extension StoreError {
+    /// What a row needs whose table a program dropped.
+    static func hollow(_ entry: TableEntry) -> StoreError {
+        StoreError(
+            .notFound,
+            "rows of \(entry.name) cannot be synced because their table was dropped or cannot be read: "
+                + "create it again as it was, with its rows")
     }
 }
 
@@ -175,7 +190,11 @@ extension Replica {
             try statement.bind(Int64(dot.number), at: 2)
             try statement.bind(entry.id, at: 3)
             try statement.bind(blob: key, at: 4)
-            try statement.run()
+            do { try statement.run() } catch let error as SQLiteError where error.isConstraint {
+                throw StoreError(
+                    .invalidDelta,
+                    "one change is claimed by two rows: a peer sent what no honest node sends")
+            }
         }
     }
 

@@ -194,22 +194,31 @@ extension Replica {
 
     // MARK: Leaving
 
-    /// Moves the values of shown rows from the table into their kernels, then lets the table go.
+    /// Moves the values of shown rows from the table into their kernels, in short transactions.
     func leave(_ entry: TableEntry) throws {
-        var after: [UInt8]?
-        while true {
-            let keys = try storedKeys(entry, after: after)
-            try write {
-                for key in keys {
-                    guard let old = try load(entry, key: key), old.isShown else { continue }
-                    var row = old
-                    row.isShown = false
-                    row.tableValues = nil
-                    try save(entry, key: key, old: old, row: row)
-                }
-            }
-            after = keys.last
-            if keys.count < bounds.scanRowsMax { return }
+        var last: [UInt8]? = []
+        while let after = last { last = try write { try leaveSlice(entry, after: after) } }
+    }
+
+    /// One slice; its last key, nil when no row is left. Called inside a transaction.
+    func leaveSlice(_ entry: TableEntry, after: [UInt8]) throws -> [UInt8]? {
+        // The first byte of a record says whether its row is shown.
+        let keys = try connection.query(
+            """
+            SELECT key FROM _starling_row WHERE tbl = ?1 AND key > ?2 AND substr(record, 1, 1) = ?3
+            ORDER BY key LIMIT \(bounds.scanRowsMax)
+            """, [.integer(entry.id), .blob(after), .blob([RowRecord.shown])])
+        var last: [UInt8]?
+        for found in keys {
+            guard case .blob(let key) = found[0], let old = try loadCaptured(entry, key: key),
+                old.isShown
+            else { continue }
+            last = key
+            var row = old
+            row.isShown = false
+            row.tableValues = nil
+            try save(entry, key: key, old: old, row: row)
         }
+        return last
     }
 }

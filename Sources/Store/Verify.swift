@@ -125,3 +125,10 @@ extension Replica {
         }
     }
 }
+
+extension Replica {
+    /// Lets the file grow to so many pages and no further; a full disk for tests.
+    package func limitPages(_ count: Int) throws {
+        try translated { try connection.execute("PRAGMA max_page_count = \(count)") }
+    }
+}

@@ -295,7 +295,7 @@ final class CapturedOne {
     /// The price of any BEFORE trigger in a STRICT table, kept here so that a change is noticed.
     @Test func strictTableRefusesAWrongClassBeforeItIgnores() throws {
         let one = try CapturedOne(
-            "CREATE TABLE t(k TEXT PRIMARY KEY NOT NULL, n INT) STRICT; INSERT INTO t VALUES('a', 1)"
+            "CREATE TABLE t(k TEXT PRIMARY KEY NOT NULL, n INT) STRICT"
         )
         let sql = "INSERT OR IGNORE INTO t VALUES(NULL, 'x')"
         #expect(one.connection.outcome(of: sql).code == 3091)

@@ -26,7 +26,7 @@ extension Simulation {
             if generator.chance(1, in: 10) {
                 clock.milliseconds += Int64(generator.below(20) - 10) * 86_400_000
             }
-        case 21: try alter(index)
+        case 21: try generator.chance(1, in: 2) ? alter(index) : rebuild(index)
         case 22: try late(index)
         case 23: try exchangeSchema(index, generator.below(members.count))
         case 24: try replay()
@@ -81,6 +81,44 @@ extension Simulation {
         try? members[index].strict.execute(update)
         setTimes(at: index)
         log.append("\(members[index].name): \(sql); \(update)")
+    }
+
+    /// The documented way to change a table: build another, copy, drop, rename. Rows change meanwhile.
+    private func rebuild(_ index: Int) throws {
+        let here = tables.filter { members[index].tables.contains($0.name) }
+        guard !here.isEmpty else { return }
+        let table = here[generator.below(here.count)]
+        let app = members[index].lax
+        let texts = try app.query(
+            "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1 UNION ALL "
+                + "SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?1 AND sql <> ''",
+            [.string(table.name)]
+        ).map { row in
+            if case .text(let bytes) = row[0] { String(decoding: bytes, as: UTF8.self) } else { "" }
+        }
+        guard let create = texts.first, let start = create.firstIndex(of: "(") else { return }
+        try app.execute("BEGIN; CREATE TABLE fresh\(create[start...])")
+        try app.execute("INSERT INTO fresh SELECT * FROM \(table.quotedName)")
+        var other = table
+        other.name = "fresh"
+        for _ in 0..<generator.below(4) {
+            let statement = program.statement([other])
+            log.append("\(members[index].name), in a rebuild of \(table.name): \(statement)")
+            do { try app.execute(statement) } catch let error as SQLiteError
+                where error.isConstraint
+            {}
+        }
+        try app.execute("DROP TABLE \(table.quotedName)")
+        try app.execute("ALTER TABLE fresh RENAME TO \(table.quotedName)")
+        for index in texts.dropFirst() { try app.execute(index) }
+        try app.execute("COMMIT")
+        log.append("\(members[index].name) has rebuilt \(table.name)")
+        if hasOracle {
+            try local(index, "folds") {
+                try $0.fold()
+                try $0.finishScans()
+            }
+        }
     }
 
     private func late(_ index: Int) throws {

@@ -13,7 +13,13 @@ final class PeerConnection: Link {
     /// The engine has not closed it.
     private(set) var isWanted = true
 
-    init(_ stream: Transport.Stream) { self.stream = stream }
+    /// A message with one very large row is queued whole.
+    private static let writeQueueBytesMax = 512 << 20
+
+    init(_ stream: Transport.Stream) {
+        self.stream = stream
+        stream.writeQueueBytesMax = Self.writeQueueBytesMax
+    }
 
     var queuedBytes: Int { stream.queuedBytes }
 

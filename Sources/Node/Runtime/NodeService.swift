@@ -41,6 +41,8 @@ final class NodeService {
     private var scanTimer: Transport.Timer?
     var derived: DerivedTables
     var rowsReceived = 0
+    /// Set by a program that embeds the node: called once it runs.
+    var onReady: (() -> Void)?
     private let acceptor = Acceptor()
     private var failure: (any Error)?
     /// The last peer that was refused, or that refused, and when.
@@ -106,7 +108,8 @@ final class NodeService {
         engine.onEvent = { [unowned self] in note($0) }
         try startAccepting()
         control = try ControlServer(service: self, path: context.home.socketPath)
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Inside another program the signals are that program's.
+        for signal in onReady == nil ? [SIGINT, SIGTERM, SIGHUP] : [] {
             watches.append(try loop.onSignal(signal) { [unowned self] in stop(nil) })
         }
         try watchDatabase()
@@ -118,6 +121,7 @@ final class NodeService {
             "node \(context.name) (\(context.identity.node.prefix(8))) listens on \(listening)")
         engine.storeChanged(now: now)
         pump()
+        onReady?()
         loop.run()
         try finish()
     }
