@@ -39,8 +39,10 @@ final class Flock {
     }
 
     /// A new node, of the group of the first.
-    func node(_ name: String, database: String? = nil) async throws -> TestNode {
-        let node = TestNode(name, in: self, database: database)
+    func node(
+        _ name: String, database: String? = nil, prefix: [String] = []
+    ) async throws -> TestNode {
+        let node = TestNode(name, in: self, database: database, prefix: prefix)
         var words = ["init", "--name", name, "--json"]
         if let database { words += ["--db", database] }
         if let group { words += ["--group", group] }
