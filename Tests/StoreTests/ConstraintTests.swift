@@ -26,7 +26,8 @@ import Values
 
     @Test func theYoungerHolderOfAUniqueValueIsParkedUntilItIsFree() throws {
         let cluster = try Cluster(
-            3, schema: "CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, u TEXT UNIQUE COLLATE NOCASE, v)",
+            3,
+            schema: "CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, u TEXT UNIQUE COLLATE NOCASE, v)",
             track: ["t"])
         try cluster[0].app.execute("INSERT INTO t VALUES('a', 'X', 0)")
         cluster.clock.milliseconds += 5_000
@@ -35,7 +36,8 @@ import Values
         try cluster.converge()
         try expect(cluster, parks: 1)
         // A change of a parked row by nobody, a change of its rival by someone: both are shown.
-        try cluster[2].app.execute("UPDATE t SET u = 'free'  WHERE u = 'X'; DELETE FROM t WHERE id = 'c'")
+        try cluster[2].app.execute(
+            "UPDATE t SET u = 'free'  WHERE u = 'X'; DELETE FROM t WHERE id = 'c'")
         try cluster.converge()
         try expect(cluster, parks: 0)
         #expect(try cluster.rows(0, "SELECT count(*) FROM t") == [[.integer(2)]])
@@ -43,7 +45,8 @@ import Values
 
     @Test func columnsThatOnlyTogetherBreakACheckAreParked() throws {
         let cluster = try Cluster(
-            2, schema: """
+            2,
+            schema: """
                 CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, lo INTEGER, hi INTEGER, CHECK(lo <= hi))
                 """, track: ["t"])
         try cluster[0].app.execute("INSERT INTO t VALUES('a', 3, 6)")
@@ -58,7 +61,8 @@ import Values
         try cluster.converge()
         try expect(cluster, parks: 0)
         for member in 0..<2 {
-            #expect(try cluster.rows(member, "SELECT lo, hi FROM t") == [[.integer(1), .integer(2)]])
+            #expect(
+                try cluster.rows(member, "SELECT lo, hi FROM t") == [[.integer(1), .integer(2)]])
             #expect(try cluster[member].replica.conflicts().contains { $0.kind == .birth })
         }
     }
