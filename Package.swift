@@ -71,8 +71,13 @@ let package = Package(
         tests("StoreTests", ["Store", "SQLite", "CausalModel", "Codec", "Values"]),
         tests("SyncTests", ["Sync", "Store", "Wire", "CausalModel", "SQLite", "Values"]),
         tests("TransportTests", ["Transport"]),
-        tests("DiscoveryTests", ["Discovery"]),
-        tests("NodeTests", ["Node", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
+        .executableTarget(
+            name: "starling-probe", dependencies: ["Discovery", "CPlatform"], path: "Tests/Probe",
+            swiftSettings: settings),
+        tests("DiscoveryTests", ["Discovery", "starling-probe"]),
+        tests(
+            "NodeTests",
+            ["Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
         tests("HouseTests", []),
     ]
 )

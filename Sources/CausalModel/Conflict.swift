@@ -15,9 +15,12 @@ extension Kernel {
     /// All conflicts of this row, in a fixed order.
     ///
     /// Siblings and elder births whose values equal what is shown are none: two copies of one
-    /// database join in silence. Complexity: O(writes × columns).
+    /// database join in silence. A row that is deleted and that no insert or update contests has
+    /// none either: it may be collected, and collecting changes nothing that anyone can see.
+    /// Complexity: O(writes × columns).
     package var conflicts: [RowConflict] {
-        guard writes.count > 1, let birth else { return [] }
+        guard writes.count > 1, let birth, writes.contains(where: { $0.isPresent && !$0.isDelete })
+        else { return [] }
         var found: [RowConflict] = []
         if isPresenceContested { found.append(.presence) }
         let columns = valuedColumns

@@ -31,7 +31,9 @@ package struct Origin: Hashable, Comparable, Sendable {
     /// From 32 hexadecimal digits; nil for anything else.
     package init?(hex: String) {
         let digits = Array(hex.utf8)
-        guard digits.count == 32, digits.allSatisfy({ $0 != UInt8(ascii: "+") }),
+        // `UInt64` would take a sign as well.
+        guard digits.count == 32, !digits.contains(UInt8(ascii: "+")),
+            !digits.contains(UInt8(ascii: "-")),
             let high = UInt64(String(decoding: digits[..<16], as: UTF8.self), radix: 16),
             let low = UInt64(String(decoding: digits[16...], as: UTF8.self), radix: 16)
         else { return nil }

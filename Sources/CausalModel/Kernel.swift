@@ -249,8 +249,16 @@ package struct Kernel: Hashable, Sendable {
     }
 
     /// One dot that both sides still have: alive where it is alive in both.
+    ///
+    /// A dot names one change, so the rest of the two is equal; should it differ, after damage or
+    /// from a hostile member, the greater is taken on every side.
     private static func merged(_ left: Write, _ right: Write) -> Write {
         var write = left.areValuesOmitted ? right : left
+        if left.stamp != right.stamp || left.birth != right.birth {
+            write.stamp = max(left.stamp, right.stamp)
+            write.birth = max(left.birth, right.birth)
+        }
+        write.isDelete = left.isDelete || right.isDelete
         write.isPresent = left.isPresent && right.isPresent
         write.columns = left.columns.intersection(right.columns)
         write.areValuesOmitted = left.areValuesOmitted && right.areValuesOmitted
@@ -261,8 +269,7 @@ package struct Kernel: Hashable, Sendable {
         return write
     }
 
-    /// A dot names one change, so values of one dot are equal; should they differ after damage, the
-    /// same one is taken everywhere.
+    /// The values of both; of two that differ, the one that a fixed order puts last.
     private static func mergedValues(_ left: [ColumnValue], _ right: [ColumnValue])
         -> [ColumnValue]
     {

@@ -30,8 +30,11 @@ import Darwin
     private static func prepareSignals() {
         _ = signal(SIGPIPE, SIG_IGN)
         let earlier = signal(SIGINT) { _ in
-            // Only what a signal handler may call. The line of a progress bar is left behind.
-            if isatty(STDERR_FILENO) == 1 { _ = write(STDERR_FILENO, "\r\u{1b}[K", 4) }
+            // Only what a signal handler may call. A progress bar is wiped away.
+            let clearLine: StaticString = "\r\u{1b}[K"
+            if isatty(STDERR_FILENO) == 1 {
+                _ = write(STDERR_FILENO, clearLine.utf8Start, clearLine.utf8CodeUnitCount)
+            }
             _exit(ExitCode.interrupted.rawValue)
         }
         if isIgnored(earlier) { _ = signal(SIGINT, SIG_IGN) }
@@ -45,10 +48,11 @@ import Darwin
 extension NodeCommands {
     /// The commands of this program.
     static var program: NodeCommands {
-        let missing = NodeError(.failed, "this build has no node inside")
-        return NodeCommands(
-            initialize: { _ in throw missing }, run: { _ in throw missing },
-            offline: { _ in throw missing }, demo: { _ in throw missing },
-            bench: { _, _ in throw missing })
+        NodeCommands(
+            initialize: { try NodeCommands.initialize($0) },
+            run: { try NodeCommands.run($0) },
+            offline: { try NodeCommands.offline($0) },
+            demo: { say in try NodeCommands.demo(say) },
+            bench: { options, progress in try NodeCommands.bench(options, progress) })
     }
 }

@@ -35,6 +35,13 @@ package struct ChangeFacts: Sendable {
     /// The row as it is now; nil when it is deleted or parked.
     package var row: [(column: String, value: Value)]?
     package var isParked: Bool
+    package var isDelete: Bool
+    /// The latest change made the row; false for an update.
+    package var isInsert: Bool
+    /// The columns that the latest change wrote and that still show it.
+    package var columns: [String]
+    /// Goes on behind this change.
+    package var since: VersionVector
     /// Who made the latest change to it.
     package var origin: Origin
     package var stampMilliseconds: Int64
@@ -134,10 +141,11 @@ extension Replica {
         try fold()
         return try translated {
             let scanVector = vector
+            var position = since
             for (ordinal, origin) in origins.enumerated() where vector[origin] > since[origin] {
                 let statement = try connection.prepare(
                     """
-                    SELECT tbl, key FROM _starling_dot
+                    SELECT tbl, key, number FROM _starling_dot
                     WHERE origin = ?1 AND number > ?2 AND number <= ?3 ORDER BY number
                     """)
                 try statement.bind(Int64(ordinal), at: 1)
@@ -155,17 +163,61 @@ extension Replica {
                     }
                     if isEarlier { continue }
                     let isVisible = row.kernel.isVisible(entry.policy)
+                    position[origin] = max(position[origin], UInt64(statement.int(2)))
                     try body(
                         ChangeFacts(
                             table: entry.name,
                             key: try namedKey(statement.bytes(1), entry: entry),
                             row: row.isShown
                                 ? named(row.kernel.shownValues, entry: entry) : nil,
-                            isParked: isVisible && !row.isShown, origin: latest.dot.origin,
+                            isParked: isVisible && !row.isShown, isDelete: !isVisible,
+                            isInsert: latest.columns.isAll && latest.birth.stamp == latest.stamp,
+                            columns: named(latest.values, entry: entry).map(\.column),
+                            since: position, origin: latest.dot.origin,
                             stampMilliseconds: latest.stamp.milliseconds))
                 }
+                position[origin] = scanVector[origin]
             }
             return scanVector
         }
     }
+}
+
+extension Replica {
+    /// What a table shows under `key`, key columns first; nil when no row is shown.
+    package func shownRow(table name: String, key: [Value]) throws -> [(
+        column: String, value: Value
+    )]? {
+        try translated {
+            guard let entry = table(named: name), let access = entry.access,
+                let values = try access.read(key)
+            else { return nil }
+            let named = zip(access.columns, values).map { column, value in
+                (column: entry.columns[Int(column)].name, value: value)
+            }
+            return try namedKey(encodeKey(key), entry: entry) + named
+        }
+    }
+
+    /// The digest of each table's content, by name.
+    package func tableDigests() -> [(name: String, digest: UInt64)] {
+        tables.values.sorted { $0.name < $1.name }.map { ($0.name, $0.digest) }
+    }
+
+    /// What speaks for or against syncing tables, without doing anything.
+    package func trackProblems(_ names: [String]) throws -> [TrackProblem] {
+        try translated {
+            try names.flatMap { name -> [TrackProblem] in
+                guard let schema = try TableSchema.read(name, from: connection) else {
+                    throw StoreError(.notFound, "there is no table \(name) in \(path)")
+                }
+                return schema.problems(in: connection)
+            }
+        }
+    }
+
+    /// The last node known to number under each origin.
+    package var knownAuthors: [Origin: String] { authors }
+
+    package func noteAuthor(_ origin: Origin, name: String) { authors[origin] = name }
 }

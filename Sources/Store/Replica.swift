@@ -69,6 +69,7 @@ package final class Replica {
     /// Called before anything that tells of own dots leaves: the highest number that may be told.
     package var willExport: ((Origin, UInt64) throws -> Void)?
     /// Stamps that were too far ahead, by origin: for `status`.
+    var authors: [Origin: String] = [:]
     package internal(set) var clockOffenders: [Origin: Int64] = [:]
     /// Problems found on the way, by subject; shown in `status` until they are gone.
     package internal(set) var problems: [String: String] = [:]
@@ -315,9 +316,75 @@ package final class Replica {
     }
 
     package func takeNewOrigin(because reason: String) throws {
-        try write {
-            try startOrigin()
+        try translated {
+            // Without a fold before: what waits in the journal is numbered under the new origin.
+            try rawWrite {
+                try startOrigin()
+                try connection.run("DELETE FROM _starling_transfer")
+            }
             problems["origin"] = "continues under a new origin: \(reason)"
+        }
+    }
+
+    /// A random number that the file and the marker outside it share; written anew at each start.
+    package var nonce: Int64? {
+        get throws {
+            try translated {
+                guard case .integer(let value)? = try Bookkeeping.meta("nonce", in: connection)
+                else { return nil }
+                return value
+            }
+        }
+    }
+
+    package func setNonce(_ nonce: Int64) throws {
+        try translated {
+            try Bookkeeping.setMeta("nonce", .integer(nonce), in: connection)
+            try connection.syncFiles()
+        }
+    }
+
+    /// A copy of the whole file, everything folded, that no node takes for the original.
+    ///
+    /// - Throws: ``StoreError`` when `target` cannot be written; it must not exist.
+    package func backup(to target: String) throws {
+        try fold()
+        try translated {
+            try makeDurable()
+            let copy = try Connection(path: target)
+            try connection.backup(to: copy)
+            try copy.run("DELETE FROM _starling_meta WHERE name = 'nonce'")
+            try copy.execute("PRAGMA journal_mode = DELETE")
+        }
+    }
+
+    /// Runs SQL of the configuration that rebuilds a derived table, in one transaction.
+    package func rebuildDerived(_ sql: String) throws {
+        try translated {
+            try connection.transaction { try connection.execute(sql) }
+            needsSync = true
+        }
+    }
+
+    /// What is wrong with the file's journal mode; nil when it is WAL.
+    package func journalModeProblem() throws -> String? {
+        try translated {
+            let mode = try connection.string("PRAGMA journal_mode") ?? ""
+            if mode == "wal" || path == ":memory:" { return nil }
+            let again = try? connection.string("PRAGMA journal_mode = WAL")
+            if again == "wal" { return nil }
+            return "a program switched the database to journal mode \(mode), in which a node and a "
+                + "program block each other: let it use WAL"
+        }
+    }
+
+    /// What SQLite finds wrong in the file; empty when nothing.
+    package func integrityProblems() throws -> [String] {
+        try translated {
+            try connection.query("PRAGMA quick_check(5)").compactMap {
+                guard case .text(let text) = $0[0], text != Array("ok".utf8) else { return nil }
+                return String(decoding: text, as: UTF8.self)
+            }
         }
     }
 

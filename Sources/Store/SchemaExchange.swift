@@ -53,10 +53,31 @@ extension Replica {
             }
         }
         var hasChanged = false
-        for (schema, policy) in described {
+        for (schema, policy) in parentsFirst(described) {
             hasChanged = try adopt(schema, policy) || hasChanged
         }
         return hasChanged
+    }
+
+    /// The order in which each table finds the parents it names, as far as there is one.
+    private func parentsFirst(_ described: [(schema: TableSchema, policy: PresencePolicy)]) -> [(
+        schema: TableSchema, policy: PresencePolicy
+    )] {
+        var byName: [String: Int] = [:]
+        for (index, item) in described.enumerated() {
+            byName[TableEntry.folded(item.schema.name)] = index
+        }
+        var done: Set<Int> = []
+        var ordered: [(schema: TableSchema, policy: PresencePolicy)] = []
+        func visit(_ index: Int) {
+            guard done.insert(index).inserted else { return }
+            for parent in described[index].schema.foreignParents {
+                if let place = byName[TableEntry.folded(parent)] { visit(place) }
+            }
+            ordered.append(described[index])
+        }
+        for index in described.indices { visit(index) }
+        return ordered
     }
 
     /// One table in one transaction: one that cannot be taken up does not stop the others.
@@ -113,7 +134,10 @@ extension Replica {
         guard let made = try TableSchema.read(schema.name, from: connection) else {
             throw StoreError(.damaged, "the table \(schema.name) was made and is not there")
         }
-        if let first = made.problems(in: connection).first(where: { $0.severity == .error }) {
+        // Tables that name each other cannot both come second; the later one mends the earlier.
+        if let first = made.problems(in: connection).first(where: {
+            $0.severity == .error && $0.code != .foreignKeyMismatch
+        }) {
             throw StoreError(.untrackable, first.message)
         }
         entry.state = .live

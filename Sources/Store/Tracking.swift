@@ -169,6 +169,10 @@ extension Replica {
         schemaVersion = try connection.integer("PRAGMA schema_version") ?? 0
     }
 
+    func hasSchemaMoved() throws -> Bool {
+        try connection.integer("PRAGMA schema_version") != schemaVersion
+    }
+
     private func rearm() throws {
         for entry in tables.values.sorted(by: { $0.id < $1.id }) {
             switch entry.state {

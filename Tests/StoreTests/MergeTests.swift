@@ -158,3 +158,46 @@ private let tasks = """
         #expect(Set(try cluster.digests()).count == 1)
     }
 }
+
+@Suite struct CoalescingTests {
+    /// Reproducer: an update and a delete within one second became one delete, whose old values were
+    /// taken for those of the older insert: equal vectors, different contents.
+    @Test func aWriteBeforeADeleteKeepsItsOwnDot() throws {
+        let cluster = try Cluster(2, schema: tasks, track: ["tasks"])
+        try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,'n'),('b','two',0,'n')")
+        try cluster.converge()
+        try cluster[0].app.execute(
+            """
+            UPDATE tasks SET title='changed' WHERE id='a'; DELETE FROM tasks WHERE id='a';
+            INSERT OR REPLACE INTO tasks VALUES('b','replaced',1,'m');
+            DELETE FROM tasks WHERE id='b';
+            INSERT INTO tasks VALUES('c','void',0,NULL); DELETE FROM tasks WHERE id='c'
+            """)
+        try cluster[1].app.execute("UPDATE tasks SET note='kept'")
+        try cluster.converge()
+        #expect(Set(try cluster.digests()).count == 1)
+        for member in 0..<2 {
+            #expect(
+                try cluster.rows(member, "SELECT id, title, note FROM tasks ORDER BY id").first
+                    == [.string("a"), .string("changed"), .string("kept")])
+        }
+    }
+}
+
+@Suite struct SchemaOrderTests {
+    /// Reproducer: Chinook's InvoiceLine names Invoice and Track, and comes before Track.
+    @Test func childrenDescribedBeforeTheirParentsAreMade() throws {
+        let schema = """
+            CREATE TABLE a_line(id TEXT PRIMARY KEY NOT NULL, head TEXT REFERENCES z_head(id));
+            CREATE TABLE z_head(id TEXT PRIMARY KEY NOT NULL, up TEXT REFERENCES a_line(id))
+            """
+        let cluster = try Cluster(1, schema: schema, track: ["a_line", "z_head"])
+        try cluster[0].app.execute(
+            "INSERT INTO z_head VALUES('h', NULL); INSERT INTO a_line VALUES('l','h')")
+        try cluster.add("fresh")
+        try cluster.converge()
+        #expect(try cluster.rows(1, "SELECT head FROM a_line") == [[.string("h")]])
+        #expect(cluster[1].replica.problems.isEmpty)
+        #expect(Set(try cluster.digests()).count == 1)
+    }
+}

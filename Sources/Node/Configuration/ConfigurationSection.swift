@@ -37,12 +37,9 @@ struct ConfigurationSection {
 
     /// An error at `key`, or at the section itself.
     func failure(_ key: String?, _ message: String) -> NodeError {
-        let place = key.map { path.isEmpty ? $0 : "\(path).\($0)" } ?? path
-        // An item of a list has the line of its own first key or of the list.
-        let line =
-            source.lines[place]
-            ?? source.lines.filter { $0.key.hasPrefix("\(place).") }.map(\.value).min()
-            ?? source.lines[String(place.prefix { $0 != "[" && $0 != "." })]
+        // A key that is missing has the line of the object that lacks it, or of the list.
+        let own = key.flatMap { source.lines[inner($0)] ?? first(below: inner($0)) }
+        let line = own ?? first(below: path) ?? source.lines[String(path.prefix { $0 != "[" })]
         return NodeError(
             .badConfiguration,
             "\(source.file)\(line.map { " line \($0)" } ?? ""): \(message)")
@@ -124,6 +121,11 @@ struct ConfigurationSection {
 
     private func present(_ key: String) -> JSONValue? {
         object[key].flatMap { $0.isNull ? nil : $0 }
+    }
+
+    /// The first line on which a key stands inside the object at `place`.
+    private func first(below place: String) -> Int? {
+        source.lines.filter { $0.key.hasPrefix("\(place).") }.map(\.value).min()
     }
 
     private func inner(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }

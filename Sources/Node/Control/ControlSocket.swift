@@ -52,15 +52,23 @@ package enum ControlSocket {
     }
 
     private static func make() throws(SystemError) -> FileDescriptor {
+        #if os(Linux)
+        // In one call, so that a program started meanwhile by another thread inherits nothing.
+        let flags = Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        #else
+        let flags: Int32 = 0
+        #endif
         #if canImport(Glibc)
         let kind = Int32(SOCK_STREAM.rawValue)
         #else
         let kind = SOCK_STREAM
         #endif
-        let number = try systemCall { socket(AF_UNIX, kind, 0) }
+        let number = try systemCall { socket(AF_UNIX, kind | flags, 0) }
         let file = FileDescriptor(number: number)
+        #if !os(Linux)
         try systemCall { fcntl(number, F_SETFD, FD_CLOEXEC) }
         try systemCall { fcntl(number, F_SETFL, O_NONBLOCK) }
+        #endif
         return file
     }
 

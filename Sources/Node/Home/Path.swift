@@ -69,3 +69,11 @@ package enum Path {
         }
     }
 }
+
+extension Path {
+    /// The size of a file in bytes; 0 when there is none.
+    package static func size(of path: String) -> Int64 {
+        var info = stat()
+        return stat(path, &info) == 0 ? Int64(info.st_size) : 0
+    }
+}

@@ -5,9 +5,10 @@ internal import SQLite
 
 /// Builds the triggers of one table.
 ///
-/// Measured choices: one UPDATE trigger with a WHEN clause and a mask costs what one trigger per column
-/// costs, and keeps the schema small and an UPDATE of many columns one entry; `julianday('now')` is the
-/// cheapest clock that every SQLite has; a journal as wide as the table costs what a narrow one does.
+/// Measured choices: one UPDATE trigger with a WHEN clause and a mask costs what one trigger per
+/// column costs, and keeps the schema small and an UPDATE of many columns one entry;
+/// `julianday('now')` is the cheapest clock that every SQLite has; a journal as wide as the table
+/// costs what a narrow one does.
 struct CaptureTriggers {
     private let schema: TableSchema
     private let id: Int64
@@ -32,28 +33,32 @@ struct CaptureTriggers {
         }
         let keyNames = Set(key.map { foldedName($0.column.name) })
         victimKeys = schema.indexes.filter { index in
-            // Who holds the same key in a unique index that contains the primary key is the same row.
+            // Who holds the same key in a unique index that contains the primary key is the same
+            // row.
             let names = index.columns.filter { $0.collation == "BINARY" }
                 .compactMap { $0.name.map(foldedName) }
             return index.isUnique && index.origin != .primaryKey
                 && !keyNames.isSubset(of: names)
                 && index.columns.allSatisfy { $0.name != nil }
         }
-        let names = Self.rowIDNames.filter { schema.column($0) == nil }
-        rowID = schema.isWithoutRowID || schema.hasRowIDAlias ? nil : names.first
+        rowID =
+            schema.isWithoutRowID || schema.hasRowIDAlias
+            ? nil : ["_rowid_", "rowid", "oid"].first { schema.column($0) == nil }
     }
 
-    private static let rowIDNames = ["_rowid_", "rowid", "oid"]
-
-    /// One row can push out another that has a different primary key.
-    var needsVictims: Bool { !victimKeys.isEmpty || rowID != nil }
+    /// The names of the rowid that are not columns.
+    private var rowIDNames: [String] {
+        ["_rowid_", "rowid", "oid"].filter { schema.column($0) == nil }
+    }
 
     /// The key's columns in the journal and among the victims.
     var keyList: String { key.map { "c\($0.position)" }.joined(separator: ", ") }
 
     var statements: [String] {
-        [insertTrigger, updateTrigger, moveTrigger, deleteTrigger]
-            .compactMap { $0 } + victimTriggers
+        [
+            insertTrigger, updateTrigger, moveTrigger, deleteTrigger, victimInsertTrigger,
+            victimUpdateTrigger,
+        ].compactMap { $0 }
     }
 
     // MARK: The journal
@@ -76,7 +81,8 @@ struct CaptureTriggers {
     }
 
     private var deleteEntry: String {
-        "INSERT INTO \(journal)(op, at, \(allList)) VALUES(3, \(Self.now), \(values("OLD", stored)));"
+        "INSERT INTO \(journal)(op, at, \(allList)) VALUES(3, \(Self.now), "
+            + "\(values("OLD", stored)));"
     }
 
     private var insertTrigger: String {
@@ -115,7 +121,7 @@ struct CaptureTriggers {
     /// A change of the key: the old row goes, a new one comes.
     private var moveTrigger: String {
         var names = key.map(\.column.name)
-        if schema.hasRowIDAlias { names += Self.rowIDNames.filter { schema.column($0) == nil } }
+        if schema.hasRowIDAlias { names += rowIDNames }
         let list = names.map(quotedIdentifier).joined(separator: ", ")
         return """
             CREATE TRIGGER \(name("move")) AFTER UPDATE OF \(list) ON \(table) \
@@ -124,8 +130,9 @@ struct CaptureTriggers {
             """
     }
 
-    /// True when the column has another value: `IS NOT` alone takes 1 for 1.0, and 'a' for 'A' under
-    /// NOCASE. Columns that cannot hold equal values of two classes are spared the second look.
+    /// True when the column has another value: `IS NOT` alone takes 1 for 1.0, and 'a' for 'A'
+    /// under NOCASE. Columns that cannot hold equal values of two classes are spared the second
+    /// look.
     private func differs(_ column: ColumnSchema) -> String {
         let name = quotedIdentifier(column.name)
         let isOther =
@@ -138,7 +145,8 @@ struct CaptureTriggers {
         return "(\(isOther) OR typeof(NEW.\(name)) IS NOT typeof(OLD.\(name)))"
     }
 
-    /// Joins in a tree: SQLite limits the depth of expressions, and a chain is as deep as it is long.
+    /// Joins in a tree: SQLite limits the depth of expressions, and a chain is as deep as it is
+    /// long.
     private func balanced(_ terms: some RandomAccessCollection<String>, _ glue: String) -> String {
         guard terms.count > 1 else { return terms.first ?? "" }
         let half = terms.index(terms.startIndex, offsetBy: terms.count / 2)
@@ -149,36 +157,36 @@ struct CaptureTriggers {
 // MARK: - Victims of REPLACE
 
 extension CaptureTriggers {
-    // A REPLACE deletes the rows in its way, and with recursive_triggers off no trigger sees it. Only
-    // before the write can they be found, and only after it is known whether they went: the write may be
-    // ignored, fail, or become an UPSERT. What was found is kept in the victims' table, one row per
-    // key at most, until the reader of the journal asks which are gone. Nothing is concluded inside the
-    // triggers, so statements nested in one another by cascades or by the app's own triggers
-    // cannot spoil each other's records.
+    // A REPLACE deletes the rows in its way, and with recursive_triggers off no trigger sees it.
+    // Only before the write can they be found, and only after it is known whether they went: the
+    // write may be ignored, fail, or become an UPSERT. What was found is kept in the victims'
+    // table, one row per key at most, until the reader of the journal asks which are gone. Nothing
+    // is concluded inside the triggers, so statements nested in one another by cascades or by the
+    // app's own triggers cannot spoil each other's records.
 
-    private var victimTriggers: [String] {
-        guard needsVictims else { return [] }
-        return [victimInsertTrigger, victimUpdateTrigger]
-    }
-
-    private var victimInsertTrigger: String {
+    /// An INSERT over the same primary key needs no record: its own entry tells it.
+    private var victimInsertTrigger: String? {
+        guard !victimKeys.isEmpty || rowID != nil else { return nil }
+        var isOther = isOtherRow("NEW")
         // With an automatic key, NEW's rowid is -1 before the insert.
-        var conditions = [isOtherRow("NEW")]
         if schema.hasRowIDAlias, let name = key.first?.column.name {
-            conditions = ["(\(isOtherRow("NEW")) OR NEW.\(quotedIdentifier(name)) IS -1)"]
+            isOther = "(\(isOther) OR NEW.\(quotedIdentifier(name)) IS -1)"
         }
-        let when = victimKeys.isEmpty ? rowID.map { " WHEN NEW.\($0) IS NOT -1" } ?? "" : ""
+        let source = source(ofHolders: victimKeyTerms, isOther)
+        let isPossible = victimKeys.isEmpty ? rowID.map { "NEW.\($0) IS NOT -1" } : nil
         return """
-            CREATE TRIGGER \(name("victim_insert")) BEFORE INSERT ON \(table)\(when) \
-            BEGIN \(record(where: conditions)) END
+            CREATE TRIGGER \(name("victim_insert")) BEFORE INSERT ON \(table) \
+            WHEN \(isPossible ?? "EXISTS(SELECT 1 \(source))") BEGIN \(record(source)) END
             """
     }
 
+    /// An UPDATE records the holder of its new key too: pushing it out can cascade to the very row
+    /// that is updated, and then nothing is written that would tell.
     private var victimUpdateTrigger: String {
         let parts = victimKeys.flatMap(\.columns).compactMap { $0.name.flatMap(schema.column) }
-        var names = rowID == nil ? [] : Self.rowIDNames.filter { schema.column($0) == nil }
+        var names = schema.isWithoutRowID ? [] : rowIDNames
         var changes = rowID.map { ["NEW.\($0) IS NOT OLD.\($0)"] } ?? []
-        for column in parts where !names.contains(column.name) {
+        for column in key.map(\.column) + parts where !names.contains(column.name) {
             names.append(column.name)
             changes.append(differs(column))
         }
@@ -187,16 +195,26 @@ extension CaptureTriggers {
             parts.contains(where: \.isGenerated) || victimKeys.contains { $0.partialSQL != nil }
         let columns =
             isOpen ? "" : " OF \(names.map(quotedIdentifier).joined(separator: ", "))"
-        let when = isOpen ? "" : " WHEN \(balanced(changes, " OR "))"
+        let isChange = isOpen ? "" : "\(balanced(changes, " OR ")) AND "
+        let sameKey = key.map { key in
+            let name = quotedIdentifier(key.column.name)
+            return "\(table).\(name) = NEW.\(name)"
+        }.joined(separator: " AND ")
+        let source = source(ofHolders: victimKeyTerms + [sameKey], isOtherRow("OLD"))
         return """
-            CREATE TRIGGER \(name("victim_update")) BEFORE UPDATE\(columns) ON \(table)\(when) \
-            BEGIN \(record(where: [isOtherRow("OLD")])) END
+            CREATE TRIGGER \(name("victim_update")) BEFORE UPDATE\(columns) ON \(table) \
+            WHEN \(isChange)EXISTS(SELECT 1 \(source)) BEGIN \(record(source)) END
             """
     }
 
-    /// Records the rows that hold a unique value of NEW.
-    private func record(where conditions: [String]) -> String {
-        let source = "FROM \(table) WHERE (\(holders)) AND \(conditions.joined(separator: " AND "))"
+    /// The rows that hold a unique value of NEW. Whether there are any is asked in the WHEN clause:
+    /// it is one search in the common case that there are none, where the body would be three.
+    private func source(ofHolders terms: [String], _ isOther: String) -> String {
+        let holders = terms.map { "(\($0))" }.joined(separator: " OR ")
+        return "FROM \(table) WHERE (\(holders)) AND \(isOther)"
+    }
+
+    private func record(_ source: String) -> String {
         // The unary plus takes the column's affinity away, so that the victims' index can be used.
         let keys = key.map { "+\(quotedIdentifier($0.column.name))" }.joined(separator: ", ")
         let left = key.count == 1 ? keyList : "(\(keyList))"
@@ -207,21 +225,23 @@ extension CaptureTriggers {
             """
     }
 
-    private var holders: String {
+    /// Per unique key beside the primary one: the row of the table holds NEW's value.
+    private var victimKeyTerms: [String] {
         var terms = victimKeys.map { index in
             var parts = index.columns.map { part in holds(part) }
             if let condition = index.partialSQL { parts.append("(\(condition))") }
             return parts.joined(separator: " AND ")
         }
         if let rowID { terms.append("\(table).\(rowID) = NEW.\(rowID)") }
-        return terms.map { "(\($0))" }.joined(separator: " OR ")
+        return terms
     }
 
     private func holds(_ part: IndexSchema.Column) -> String {
         let name = quotedIdentifier(part.name ?? "")
         let column = schema.column(part.name ?? "")
         var value = "NEW.\(name)"
-        // OR REPLACE puts the default in the place of a NULL that is not allowed, after this trigger.
+        // OR REPLACE puts the default in the place of a NULL that is not allowed, after this
+        // trigger.
         if let column, column.isNotNull, let sql = column.defaultSQL {
             value = "ifnull(\(value), \(sql))"
         }
@@ -238,7 +258,6 @@ extension CaptureTriggers {
     }
 
     private var forgetOld: String {
-        guard needsVictims else { return "" }
         let terms = key.map { "c\($0.position) = +OLD.\(quotedIdentifier($0.column.name))" }
         return " DELETE FROM \(victims) WHERE \(terms.joined(separator: " AND "));"
     }

@@ -1,0 +1,5 @@
+extension NodeCommands {
+    package static func bench(_ options: BenchOptions, _ progress: (JSONValue) -> Void) throws
+        -> JSONValue
+    { .null }
+}
