@@ -75,7 +75,9 @@ let package = Package(
             name: "starling-probe", dependencies: ["Discovery", "CPlatform"], path: "Tests/Probe",
             swiftSettings: settings),
         tests("DiscoveryTests", ["Discovery", "starling-probe"]),
-        tests("NodeTests", ["Node", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
+        tests(
+            "NodeTests",
+            ["Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
         tests("HouseTests", []),
     ]
 )

@@ -13,6 +13,8 @@ struct Application {
     let errors: Output
     /// Unix time in milliseconds.
     var now: () -> Int64 = WallClock.milliseconds
+    /// How long to wait for a node that has just started or is about to end.
+    var startMillisecondsMax: Int64 = 3000
 
     /// Runs one command line, without the program's name.
     func run(_ words: [String]) -> ExitCode {
@@ -86,7 +88,8 @@ struct Application {
         let result: JSONValue
         do {
             let home = try Home.locate(invocation.home, environment: environment)
-            let session = Session(home: home, offline: commands.offline)
+            let session = Session(
+                home: home, offline: commands.offline, startMillisecondsMax: startMillisecondsMax)
             let request = ControlRequest(command: plan.command, arguments: arguments)
             result = try session.perform(request, plan) { event in
                 if let progress = event["progress"] {

@@ -27,10 +27,16 @@ struct Completions {
         # Completions of starling for bash: eval "$(starling completions bash)"
         _starling() {
             local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"
+            # bash makes three words of --name=value.
+            if [[ "$word" == "=" ]]; then word=""; fi
+            if [[ "$before" == "=" ]]; then before="${COMP_WORDS[COMP_CWORD-2]}"; fi
             local command="" index
             for ((index = 1; index < COMP_CWORD; index++)); do
                 case "${COMP_WORDS[index]}" in
-                    --home) ((index++)) ;;
+                    --home)
+                        ((index++))
+                        if [[ "${COMP_WORDS[index]}" == "=" ]]; then ((index++)); fi
+                        ;;
                     -*) ;;
                     *) command="$command${command:+ }${COMP_WORDS[index]}" ;;
                 esac

@@ -69,7 +69,7 @@ struct BenchView: ReplyView {
         for line in result["results"]?.array ?? [] {
             let met = line["met"]?.bool
             table.append([
-                Page.Cell(text(line["what"])), Page.Cell(text(line["value"])),
+                Page.Cell(text(line["what"])), Page.Cell(text(line["text"] ?? line["value"])),
                 Page.Cell(text(line["goal"])),
                 Page.Cell(
                     met.map { $0 ? "met" : "missed" } ?? "",
@@ -80,7 +80,7 @@ struct BenchView: ReplyView {
         page.columns(table, indent: 0)
     }
 
-    /// Figures come as text for people beside the numbers for scripts.
+    /// A figure: its text for people, if it has one, or the number.
     private func text(_ value: JSONValue?) -> String {
         if let text = value?["text"]?.string ?? value?.string { return Words.safe(text) }
         return value.map { $0.isNull ? "" : $0.text } ?? ""

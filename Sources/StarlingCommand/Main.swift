@@ -30,8 +30,11 @@ import Darwin
     private static func prepareSignals() {
         _ = signal(SIGPIPE, SIG_IGN)
         let earlier = signal(SIGINT) { _ in
-            // Only what a signal handler may call. The line of a progress bar is left behind.
-            if isatty(STDERR_FILENO) == 1 { _ = write(STDERR_FILENO, "\r\u{1b}[K", 4) }
+            // Only what a signal handler may call. A progress bar is wiped away.
+            let clearLine: StaticString = "\r\u{1b}[K"
+            if isatty(STDERR_FILENO) == 1 {
+                _ = write(STDERR_FILENO, clearLine.utf8Start, clearLine.utf8CodeUnitCount)
+            }
             _exit(ExitCode.interrupted.rawValue)
         }
         if isIgnored(earlier) { _ = signal(SIGINT, SIG_IGN) }

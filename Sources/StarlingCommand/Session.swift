@@ -16,7 +16,7 @@ struct Session {
     let offline: (Home) throws -> any CommandHandler
 
     /// How long a node may take from its lock to its socket, or from its socket to its end.
-    private static let startMillisecondsMax: Int64 = 3000
+    var startMillisecondsMax: Int64
     private static let pauseMilliseconds: Int32 = 20
 
     /// Asks `request` and returns the result.
@@ -44,7 +44,7 @@ struct Session {
 
     /// The running node; nil when there is none.
     private func connect() throws -> ControlClient? {
-        let deadline = MonotonicClock.milliseconds() + Self.startMillisecondsMax
+        let deadline = MonotonicClock.milliseconds() + startMillisecondsMax
         while true {
             do throws(NodeError) { return try ControlClient(home: home) } catch {
                 guard error.code == .notRunning else { throw error }

@@ -16,6 +16,10 @@ struct Row {
     var hash: UInt64 = 0
     /// The values in the app's table as they are now, in the order of its access; nil when not read.
     var tableValues: [Value]?
+    /// Columns by dot whose values only the table knew, when the row is gone from it.
+    var held: [Dot: [ColumnID]] = [:]
+    /// The values are in a table that is not there: the kernel can be neither sent nor changed.
+    var isHollow = false
     /// True when the file has a kernel for the row.
     var isStored = false
 }
@@ -46,10 +50,13 @@ struct RowReader {
             row.tableValues = try access.read(try decodeKey(key))
             let values = absentValues ?? row.tableValues
             for index in writes.indices where !decoded.writes[index].tableColumns.isEmpty {
-                fill(
-                    &writes[index], decoded.writes[index].tableColumns, access: access,
-                    values: values)
+                let columns = decoded.writes[index].tableColumns
+                fill(&writes[index], columns, access: access, values: values)
+                if values == nil { row.held[writes[index].dot] = columns }
             }
+        }
+        if decoded.isShown, row.tableValues == nil, try access(entry) == nil {
+            row.isHollow = decoded.writes.contains { !$0.tableColumns.isEmpty }
         }
         row.kernel = Kernel(writes: writes)
         return row
@@ -71,6 +78,16 @@ struct RowReader {
             merged.sort { $0.column < $1.column }
         }
         write.values = merged
+    }
+}
+
+extension StoreError {
+    /// What a row needs whose table a program dropped.
+    static func hollow(_ entry: TableEntry) -> StoreError {
+        StoreError(
+            .notFound,
+            "rows of \(entry.name) cannot be synced because their table was dropped or cannot be read: "
+                + "create it again as it was, with its rows")
     }
 }
 
@@ -111,8 +128,9 @@ extension Replica {
             isInTable: { write, entry in
                 guard let place = access?.place(of: entry.column) else { return false }
                 guard let tableValues else {
-                    // A later journal entry deletes the row; the table's value is the winner's.
-                    return row.kernel.winner(entry.column)?.dot == write.dot
+                    // A later journal entry deletes the row, and brings the values that it had.
+                    return row.held[write.dot]?.contains(entry.column)
+                        ?? (row.kernel.winner(entry.column)?.dot == write.dot)
                 }
                 return tableValues[place] == entry.value
             },
@@ -172,7 +190,11 @@ extension Replica {
             try statement.bind(Int64(dot.number), at: 2)
             try statement.bind(entry.id, at: 3)
             try statement.bind(blob: key, at: 4)
-            try statement.run()
+            do { try statement.run() } catch let error as SQLiteError where error.isConstraint {
+                throw StoreError(
+                    .invalidDelta,
+                    "one change is claimed by two rows: a peer sent what no honest node sends")
+            }
         }
     }
 

@@ -107,6 +107,7 @@ final class TableAccess {
     let names: [String]
     /// What a column shows that no write has a value of.
     let defaults: [Value]
+    let triggers: CaptureTriggers
     private let connection: Connection
     private let select: Statement
     private let insert: Statement
@@ -116,6 +117,7 @@ final class TableAccess {
     init(_ schema: TableSchema, entry: TableEntry, connection: Connection) throws {
         table = quotedIdentifier(schema.name)
         self.connection = connection
+        triggers = try CaptureTriggers(schema, id: entry.id)
         keyColumns = schema.primaryKey.map(\.name)
         var pairs: [(ColumnID, ColumnSchema)] = []
         for column in schema.storedColumns where column.primaryKeyPosition == 0 {

@@ -93,9 +93,10 @@ extension Replica {
         if let known = table(named: schema.name) {
             if known.state == .live { return }
             entry = known
+            // Rows may have come before; a table that any node tracks as delete-wins is so on all.
+            if policy == .deleteWins { entry.policy = policy }
         } else {
             entry = try addTable(schema.name, state: .live, policy: policy)
-            entry.policy = policy
         }
         entry.state = .live
         problems["table \(TableEntry.folded(schema.name))"] = nil
@@ -133,6 +134,9 @@ extension Replica {
                 try fold()
                 try leave(entry)
                 try write {
+                    // What programs wrote meanwhile.
+                    var last: [UInt8]? = []
+                    while let after = last { last = try leaveSlice(entry, after: after) }
                     connection.dropCachedStatements()
                     try Capture.disarm(id: entry.id, in: connection)
                     entry.state = .untracked
@@ -156,11 +160,11 @@ extension Replica {
     func rearmIfNeeded() throws {
         let version = try connection.integer("PRAGMA schema_version") ?? 0
         guard version != schemaVersion else { return }
-        let wasInTransaction = connection.isInTransaction
-        if wasInTransaction {
+        if connection.isInTransaction {
             try rearm()
         } else {
-            try connection.transaction { try rearm() }
+            // What is folded on the way is a change like any other.
+            try rawWrite { try rearm() }
         }
         schemaVersion = try connection.integer("PRAGMA schema_version") ?? 0
     }
@@ -197,8 +201,8 @@ extension Replica {
             entry.access = nil
             try saveTable(entry)
             problems["table \(TableEntry.folded(entry.name))"] =
-                "a program dropped the table \(entry.name), which is synced: create it again, or run "
-                + "`starling untrack \(entry.name)`"
+                "a program dropped the table \(entry.name), which is synced: create it again as it was. "
+                + "Rows that are not in it then count as deleted, on all nodes"
             return
         }
         let isArmed = try Capture.isArmed(schema, id: entry.id, in: connection)
@@ -210,6 +214,7 @@ extension Replica {
         if let first = errors.first {
             problems["table \(TableEntry.folded(entry.name))"] =
                 "\(entry.name) was altered and cannot be synced as it is now: \(first.message)"
+            entry.access = nil
             return
         }
         problems["table \(TableEntry.folded(entry.name))"] = nil

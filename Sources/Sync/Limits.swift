@@ -12,7 +12,7 @@ package enum SyncLimits {
     /// A read snapshot is given back after this long; the delta goes on from a newer one.
     package static let sourceHeldMilliseconds: Milliseconds = 10_000
     package static let inboxMessagesMax = 1024
-    package static let inboxBytesMax = 96 * 1024 * 1024
+    package static let inboxBytesMax = 320 * 1024 * 1024
     /// Messages in one second; beyond it the peer is cut off.
     package static let messagesPerSecondMax = 20_000
 

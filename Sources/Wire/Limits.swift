@@ -11,7 +11,7 @@ package enum WireLimits {
     package static let frameBytesMax = 1024 * 1024
     /// The body of a chunk, decompressed: one row with very large values is the only reason to come
     /// near it, as the store ends chunks far earlier.
-    package static let chunkBytesMax = 64 * 1024 * 1024
+    package static let chunkBytesMax = 256 * 1024 * 1024
     /// A whole message, put together from its parts.
     package static let messageBytesMax = chunkBytesMax + 2 * frameBytesMax
 

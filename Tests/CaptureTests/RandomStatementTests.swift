@@ -34,7 +34,8 @@ struct Shape: Sendable, CustomTestStringConvertible {
         Shape(
             name: "without rowid",
             setup: """
-                CREATE TABLE t(a TEXT, v, b INTEGER, u INTEGER UNIQUE, PRIMARY KEY(b, a)) WITHOUT ROWID
+                CREATE TABLE t(a TEXT, v, b INTEGER, u INTEGER UNIQUE, PRIMARY KEY(b, a))
+                  WITHOUT ROWID
                 """, tables: ["t"]),
         Shape(
             name: "rowid alias, two unique indexes",
@@ -78,7 +79,8 @@ struct Shape: Sendable, CustomTestStringConvertible {
         Shape(
             name: "strict",
             setup: """
-                CREATE TABLE t(k ANY NOT NULL PRIMARY KEY, i INT, r REAL UNIQUE, s TEXT, b BLOB, a ANY) STRICT
+                CREATE TABLE t(k ANY NOT NULL PRIMARY KEY, i INT, r REAL UNIQUE, s TEXT, b BLOB,
+                  a ANY) STRICT
                 """, tables: ["t"]),
         Shape(
             name: "cascades",
@@ -88,9 +90,11 @@ struct Shape: Sendable, CustomTestStringConvertible {
                   REFERENCES p(id) ON DELETE CASCADE ON UPDATE CASCADE);
                 CREATE TABLE c(id TEXT PRIMARY KEY NOT NULL, p INTEGER REFERENCES p
                   ON DELETE CASCADE ON UPDATE CASCADE, q TEXT DEFAULT 'a' UNIQUE
-                  REFERENCES p(u) ON DELETE SET NULL ON UPDATE SET DEFAULT DEFERRABLE INITIALLY DEFERRED);
+                  REFERENCES p(u) ON DELETE SET NULL ON UPDATE SET DEFAULT
+                  DEFERRABLE INITIALLY DEFERRED);
                 CREATE TABLE s(a TEXT, b INTEGER, up TEXT, n INTEGER, PRIMARY KEY(a),
-                  FOREIGN KEY(up) REFERENCES s(a) ON DELETE SET NULL ON UPDATE CASCADE) WITHOUT ROWID
+                  FOREIGN KEY(up) REFERENCES s(a) ON DELETE SET NULL ON UPDATE CASCADE)
+                  WITHOUT ROWID
                 """, tables: ["p", "c", "s"]),
     ]
 }
@@ -106,28 +110,35 @@ struct Shape: Sendable, CustomTestStringConvertible {
         ]
         let seed = SeededGenerator.fresh()
         let pair = try CapturedPair(pragmas[round] + shape.setup, tables: shape.tables)
-        // Any trigger changes how SQLite works: the rows of an UPDATE are visited in another order, on
-        // which statements that collide with themselves depend; with recursive_triggers some UPDATE OR
-        // REPLACE fail that would not; and a failed INSERT does not leave its deferred foreign
-        // keys counted. The twin gets triggers that do nothing.
-        for (table, event) in shape.tables.flatMap({
-            [($0, "UPDATE"), ($0, "DELETE"), ($0, "INSERT")]
-        }) {
-            try pair.plain.execute(
-                """
-                CREATE TRIGGER "idle \(table) \(event)" AFTER \(event) ON "\(table)"
-                BEGIN SELECT 1; END
-                """)
-        }
+        try pair.plain.addIdleTriggers(to: shape.tables)
         var statements = StatementGenerator(seed: seed, tables: pair.tables.map(\.schema))
         for number in 0..<Self.statementsPerRun {
             let batch = statements.next()
             if let fault = try pair.run(batch) {
                 Issue.record(
-                    "seed \(seed), \(shape.name), round \(round), step \(number): \(fault)\n\(batch.joined(separator: ";\n"))"
+                    """
+                    seed \(seed), \(shape.name), round \(round), step \(number): \(fault)
+                    \(batch.joined(separator: ";\n"))
+                    """
                 )
                 return
             }
+        }
+    }
+}
+
+extension Connection {
+    /// Any trigger changes how SQLite works: the rows of an UPDATE are visited in another order, on
+    /// which statements that collide with themselves depend; with recursive_triggers some UPDATE OR
+    /// REPLACE fail that would not; and a failed INSERT does not leave its deferred foreign keys
+    /// counted. So the twin gets triggers that do nothing.
+    func addIdleTriggers(to tables: [String]) throws {
+        for (table, event) in tables.flatMap({ [($0, "UPDATE"), ($0, "DELETE"), ($0, "INSERT")] }) {
+            try execute(
+                """
+                CREATE TRIGGER "idle \(table) \(event)" AFTER \(event) ON "\(table)"
+                BEGIN SELECT 1; END
+                """)
         }
     }
 }

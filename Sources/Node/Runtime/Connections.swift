@@ -11,7 +11,13 @@ final class PeerConnection: Link {
     private var decoder = FrameDecoder(limits: .afterHello)
     var id: LinkID?
 
-    init(_ stream: Transport.Stream) { self.stream = stream }
+    /// A message with one very large row is queued whole.
+    private static let writeQueueBytesMax = 512 << 20
+
+    init(_ stream: Transport.Stream) {
+        self.stream = stream
+        stream.writeQueueBytesMax = Self.writeQueueBytesMax
+    }
 
     var queuedBytes: Int { stream.queuedBytes }
 
@@ -59,7 +65,8 @@ extension NodeService {
     ) {
         let connection = PeerConnection(stream)
         let id = engine.linkOpened(
-            connection, direction: direction, address: address ?? Self.address(of: stream), now: now)
+            connection, direction: direction, address: address ?? Self.address(of: stream), now: now
+        )
         connection.id = id
         connections[id] = connection
         stream.onRead = { [unowned self, unowned connection] bytes in

@@ -41,6 +41,8 @@ final class NodeService {
     private var scanTimer: Transport.Timer?
     var derived: DerivedTables
     var rowsReceived = 0
+    /// Set by a program that embeds the node: called once it runs.
+    var onReady: (() -> Void)?
     private let acceptor = Acceptor()
     private var failure: (any Error)?
     private var savedPeers: [RememberedPeer] = []
@@ -81,12 +83,13 @@ final class NodeService {
         do {
             return try loop.listen(host: wanted.host, port: wanted.port, accept)
         } catch let error as TransportError
-        where error.code == .addressInUse && options.listen == nil
+            where error.code == .addressInUse && options.listen == nil
             && wanted.port == HostPort.portDefault
         {
             return try loop.listen(host: wanted.host, port: 0, accept)
         } catch let error as TransportError
-        where error.code == .addressNotAvailable && wanted.host == "::" && options.listen == nil {
+            where error.code == .addressNotAvailable && wanted.host == "::" && options.listen == nil
+        {
             // A machine without IPv6.
             return try loop.listen(host: "0.0.0.0", port: wanted.port, accept)
         }
@@ -98,7 +101,8 @@ final class NodeService {
         engine.onEvent = { [unowned self] in note($0) }
         try startAccepting()
         control = try ControlServer(service: self, path: context.home.socketPath)
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Inside another program the signals are that program's.
+        for signal in onReady == nil ? [SIGINT, SIGTERM, SIGHUP] : [] {
             watches.append(try loop.onSignal(signal) { [unowned self] in stop(nil) })
         }
         try watchDatabase()
@@ -106,9 +110,11 @@ final class NodeService {
         startDiscovery()
         startTimers()
         let listening = listenAddress ?? "nowhere"
-        log.info("node \(context.name) (\(context.identity.node.prefix(8))) listens on \(listening)")
+        log.info(
+            "node \(context.name) (\(context.identity.node.prefix(8))) listens on \(listening)")
         engine.storeChanged(now: now)
         pump()
+        onReady?()
         loop.run()
         try finish()
     }

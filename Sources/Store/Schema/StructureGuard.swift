@@ -30,10 +30,12 @@ enum StructureGuard {
     static func checkType(_ type: String) throws {
         let failure = SchemaError(
             .type,
-            "a declared type is not plain words with numbers: declare the column with a simple type",
+            "a declared type is not plain words with numbers: give the column a simple type",
             detail: type)
         guard type.utf8.count <= SchemaLimits.typeBytesMax else { throw failure }
         var tokens = SQLTokenizer.tokens(of: type)
+        // A comment is no token, and it would swallow what follows the type.
+        guard SQLToken.normalForm(tokens) == type else { throw failure }
         if tokens.last?.isSymbol(")") == true {
             guard let open = tokens.lastIndex(where: { $0.isSymbol("(") }) else { throw failure }
             let inside = TokenCursor.items(of: Array(tokens[(open + 1)..<(tokens.count - 1)]))
