@@ -25,7 +25,19 @@ extension NodeService {
     }
 
     private var liveProblems: [ProblemFact] {
-        [discoveryProblem, storeProblem, journalProblem].compactMap(\.self)
+        [discoveryProblem, storeProblem, journalProblem, refusalProblem].compactMap(\.self)
+            + divergences
+    }
+
+    /// Equal vectors and different contents: a defect, and never to be passed over.
+    private var divergences: [ProblemFact] {
+        engine.peersStatus(now).filter(\.isDivergent).map { status in
+            ProblemFact(
+                code: "divergence",
+                message: "\(status.name) has the same changes and other contents",
+                remedy: "report it with both logs; a fresh copy of one of the files repairs it",
+                state: "fail")
+        }
     }
 
     /// Every peer that is known: connected, dialled, or met before.
