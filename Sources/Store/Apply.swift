@@ -196,6 +196,11 @@ extension Replica {
         guard vector.covers(header.base) else {
             throw StoreError(.invalidDelta, "the delta begins beyond what this node has")
         }
+        if header.snapshot[origin] > vector[origin] {
+            // Numbers of this node that it does not know: whatever they were, it must not use them.
+            try startOrigin()
+            problems["origin"] = "a peer knew changes of this node that its file lost"
+        }
         try advance(to: header.snapshot)
         try connection.run(
             "DELETE FROM _starling_transfer WHERE source = ?1", [.blob(header.source.bytes)])

@@ -157,7 +157,8 @@ final class DeltaReader: DeltaSource {
         return try replica.translated {
             var encoder = ChunkEncoder(stampBase: stampBase)
             while encoder.count < replica.bounds.chunkRowsMax,
-                encoder.byteCount < replica.bounds.chunkBytesMax {
+                encoder.byteCount < replica.bounds.chunkBytesMax
+            {
                 guard let item = try held ?? nextRow() else { break }
                 held = nil
                 try add(item, to: &encoder)

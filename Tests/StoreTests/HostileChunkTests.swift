@@ -26,7 +26,8 @@ private let schema = """
         try cluster.converge()
         for member in 0..<2 {
             try cluster[member].app.execute(
-                "UPDATE tasks SET note='by \(member)' WHERE id='m0'; DELETE FROM tasks WHERE id='m1'")
+                "UPDATE tasks SET note='by \(member)' WHERE id='m0'; DELETE FROM tasks WHERE id='m1'"
+            )
         }
         try cluster.converge()
         let delta = try #require(
@@ -43,7 +44,8 @@ private let schema = """
     }
 
     /// Applies bytes that may be anything; what was refused must have changed nothing.
-    private func attempt(_ bytes: [UInt8], _ header: DeltaHeader, _ cluster: Cluster) throws -> Bool {
+    private func attempt(_ bytes: [UInt8], _ header: DeltaHeader, _ cluster: Cluster) throws -> Bool
+    {
         let before = try content(cluster[0])
         let chunk = DeltaChunk(
             body: bytes, rows: 1, position: DeltaPosition(dot: Dot(header.source, 1)), isLast: true)

@@ -27,7 +27,8 @@ struct RandomTable {
     static let all: [RandomTable] = [
         RandomTable(
             name: "notes",
-            create: "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, a TEXT, b INTEGER DEFAULT 7, c)",
+            create:
+                "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, a TEXT, b INTEGER DEFAULT 7, c)",
             key: [Column(name: "id", values: texts)],
             columns: [
                 Column(name: "a", values: texts + ["NULL"]), Column(name: "b", values: any),

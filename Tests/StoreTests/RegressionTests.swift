@@ -61,7 +61,10 @@ private let tasks = """
         _ = try cluster[1].replica.apply(chunk, of: delta.header)
         delta.close()
         try cluster.converge()
-        #expect(try cluster.rows(1, "SELECT title, colour FROM tasks") == [[.string("one"), .integer(1)]])
+        #expect(
+            try cluster.rows(1, "SELECT title, colour FROM tasks") == [
+                [.string("one"), .integer(1)]
+            ])
         try expectEqual(cluster)
     }
 

@@ -18,7 +18,9 @@ private let tasks = """
         try cluster[from].replica.fold()
         try cluster[from].replica.finishScans()
         let base = try cluster[to].replica.summary().vector
-        guard let delta = try cluster[from].replica.openDelta(base: base, resume: nil) else { return }
+        guard let delta = try cluster[from].replica.openDelta(base: base, resume: nil) else {
+            return
+        }
         defer { delta.close() }
         while let chunk = try delta.next() {
             _ = try cluster[to].replica.apply(chunk, of: delta.header)
@@ -67,7 +69,8 @@ private let tasks = """
         let cluster = try Cluster(3, schema: tasks, track: ["tasks"])
         try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,NULL)")
         try cluster.converge()
-        try cluster[0].app.execute("ALTER TABLE tasks ADD COLUMN colour; UPDATE tasks SET colour='blue'")
+        try cluster[0].app.execute(
+            "ALTER TABLE tasks ADD COLUMN colour; UPDATE tasks SET colour='blue'")
         try sendBlind(cluster, 0, 1)
         try cluster[1].app.execute("UPDATE tasks SET title='two'")
         try sendBlind(cluster, 1, 2)
@@ -146,7 +149,9 @@ private let tasks = """
         #expect(cluster[1].replica.problems.isEmpty)
         try cluster.converge()
         #expect(
-            try cluster.rows(2, "SELECT title, note FROM tasks") == [[.string("one"), .string("n")]])
+            try cluster.rows(2, "SELECT title, note FROM tasks") == [
+                [.string("one"), .string("n")]
+            ])
         try expectEqual(cluster)
     }
 

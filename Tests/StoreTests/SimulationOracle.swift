@@ -104,11 +104,14 @@ struct SimulationOracle {
         }
         for name in Set(expected.keys).union(content.keys) {
             // A write that holds only columns without values says nothing that could be lost.
-            let held = (content[name] ?? [:]).filter { $0.value.isPresent || !$0.value.cells.isEmpty }
+            let held = (content[name] ?? [:]).filter {
+                $0.value.isPresent || !$0.value.cells.isEmpty
+            }
             let wanted = expected[name] ?? [:]
             if held != wanted {
                 failures.append(
-                    "\(member) holds of \(name.table) \(name.key)\n  \(held)\n  and not\n  \(wanted)")
+                    "\(member) holds of \(name.table) \(name.key)\n  \(held)\n  and not\n  \(wanted)"
+                )
             }
         }
     }

@@ -163,7 +163,8 @@ extension Simulation {
         try retried {
             guard let delta = try sender.openDelta(base: base, resume: point) else { return }
             log.append(
-                "\(members[from].name) sends to \(members[to].name)\(point == nil ? "" : ", resumed")")
+                "\(members[from].name) sends to \(members[to].name)\(point == nil ? "" : ", resumed")"
+            )
             transfers.append(Transfer(from: from, to: to, delta: delta, waiting: nil))
         }
         if transfers.count > 2 { try dropTransfer(0) }
@@ -197,7 +198,9 @@ extension Simulation {
     private func replay() throws {
         guard !seen.isEmpty else { return }
         let old = seen[generator.below(seen.count)]
-        try receive(old.to, "takes an old chunk again") { _ = try $0.apply(old.chunk, of: old.header) }
+        try receive(old.to, "takes an old chunk again") {
+            _ = try $0.apply(old.chunk, of: old.header)
+        }
     }
 
     // MARK: The end
@@ -248,7 +251,8 @@ extension Simulation {
 
     private func checkEnd() throws {
         var problems: [String] = []
-        var expected: (summary: ReplicaSummary, shown: [String], conflicts: [String], parked: [String])?
+        var expected:
+            (summary: ReplicaSummary, shown: [String], conflicts: [String], parked: [String])?
         for (index, member) in members.enumerated() {
             problems += try member.replica.verify().map { "\(member.name): \($0)" }
             let summary = try member.replica.summary()
@@ -261,7 +265,9 @@ extension Simulation {
                 if expected.summary.vector != summary.vector { problems.append("other vector") }
                 if expected.summary.digest != summary.digest { problems.append("other digest") }
                 if expected.summary.schemaFingerprint != summary.schemaFingerprint {
-                    problems.append("other schema: \(member.replica.problems) \(try member.replica.tableFacts())")
+                    problems.append(
+                        "other schema: \(member.replica.problems) \(try member.replica.tableFacts())"
+                    )
                 }
                 if expected.shown != shown {
                     problems.append("shows\n  \(shown)\n  and not\n  \(expected.shown)")
@@ -288,8 +294,13 @@ extension Simulation {
     private func shownRows(_ member: Member) throws -> [String] {
         var rows: [String] = []
         for table in tables.sorted(by: { $0.name < $1.name }) {
-            let columns = try member.strict.query("PRAGMA table_info(\(table.quotedName))").map { row in
-                if case .text(let bytes) = row[1] { String(decoding: bytes, as: UTF8.self) } else { "" }
+            let columns = try member.strict.query("PRAGMA table_info(\(table.quotedName))").map {
+                row in
+                if case .text(let bytes) = row[1] {
+                    String(decoding: bytes, as: UTF8.self)
+                } else {
+                    ""
+                }
             }.sorted()
             if columns.isEmpty { continue }
             let list = columns.map(quotedIdentifier).joined(separator: ", ")

@@ -11,7 +11,8 @@ import Values
     static let values: [Value] = [
         .null, .integer(0), .integer(-1), .integer(.max), .integer(.min), .integer(1 << 53 + 1),
         .real(-0.0), .real(1), .real(0.1), .real(.infinity), .real(-.infinity),
-        .real(.leastNonzeroMagnitude), .real(.greatestFiniteMagnitude), .real(9_007_199_254_740_992),
+        .real(.leastNonzeroMagnitude), .real(.greatestFiniteMagnitude),
+        .real(9_007_199_254_740_992),
         .text([]), .string("007"), .string("1e3"), .string(" 12 "), .string("żółw 🐦"), .text([0]),
         .text([0x61, 0, 0x62]), .text([0xff, 0xfe, 0x80]), .text([0xed, 0xa0, 0x80]),
         .string("5f0c1c1e-2a2b-4c3d-8e4f-0123456789ab"),
@@ -69,7 +70,9 @@ import Values
 
     @Test func keysOfEveryClassNameTheirRows() throws {
         let cluster = try Cluster(
-            2, schema: "CREATE TABLE k(a NOT NULL, b TEXT NOT NULL, v, PRIMARY KEY(a, b)) WITHOUT ROWID",
+            2,
+            schema:
+                "CREATE TABLE k(a NOT NULL, b TEXT NOT NULL, v, PRIMARY KEY(a, b)) WITHOUT ROWID",
             track: ["k"])
         var count: Int64 = 0
         for value in TypesTests.values where !value.isNull {
