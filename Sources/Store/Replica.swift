@@ -25,6 +25,10 @@ package final class Replica {
     }
 
     let connection: Connection
+    /// How long a call waits for a program that holds the database, before it throws `busy`.
+    package var busyMilliseconds = Limits.busyMilliseconds {
+        didSet { connection.setBusyTimeout(milliseconds: busyMilliseconds) }
+    }
     let statements: Statements
     var environment: Environment
     package let path: String

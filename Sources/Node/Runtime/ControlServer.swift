@@ -46,6 +46,7 @@ final class ControlServer {
     }
 
     private static let changesPerPage = 1000
+    private static let pageMilliseconds: UInt64 = 5
     private var feedTimer: Transport.Timer?
 
     static let syncMilliseconds: Milliseconds = 15_000
@@ -235,7 +236,7 @@ final class ControlServer {
                 $0.since != service.context.replica.vector && $0.client.stream.isWritable
             }
         guard hasMore, feedTimer?.isActive != true else { return }
-        feedTimer = service.loop.schedule(after: 1) { [unowned self] in pump() }
+        feedTimer = service.loop.schedule(after: Self.pageMilliseconds) { [unowned self] in pump() }
     }
 
     private func feed(_ watcher: inout Watcher) {
@@ -260,6 +261,8 @@ final class ControlServer {
                     of: service.context, reply: { client.send($0) })
             else { return false }
             client.send(.result(result))
+        } catch let error as StoreError where error.isRetryable {
+            return false
         } catch { client.send(.error(ControlError.of(error))) }
         return true
     }

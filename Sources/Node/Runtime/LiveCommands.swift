@@ -20,9 +20,15 @@ extension NodeService {
         case "doctor":
             return ["checks": .array(Doctor.checks(context, live: self).map(\.json))]
         default:
+            // A person rather waits a moment than hears that an app was writing.
+            let usual = context.replica.busyMilliseconds
+            context.replica.busyMilliseconds = Self.personBusyMilliseconds
+            defer { context.replica.busyMilliseconds = usual }
             return try context.answer(request, reply: reply)
         }
     }
+
+    private static let personBusyMilliseconds: Int32 = 2000
 
     private var liveProblems: [ProblemFact] {
         [discoveryProblem, storeProblem, journalProblem, refusalProblem].compactMap(\.self)

@@ -102,9 +102,14 @@ final class NodeService {
         }
     }
 
+    /// How long the loop waits for a program that holds the database, before it does other work and
+    /// tries again.
+    private static let busyMilliseconds: Int32 = 50
+
     /// Runs until SIGINT, SIGTERM or a failure that no retry mends.
     func run() throws {
         defer { _ = loop.close() }
+        context.replica.busyMilliseconds = Self.busyMilliseconds
         engine.onEvent = { [unowned self] in note($0) }
         try startAccepting()
         control = try ControlServer(service: self, path: context.home.socketPath)
@@ -312,6 +317,9 @@ final class NodeService {
 
     // MARK: End
 
+    /// At the end nothing else waits.
+    private static let lastBusyMilliseconds: Int32 = 2000
+
     /// Ends the run: goodbyes are sent, then the loop stops.
     func stop(_ error: (any Error)?) {
         guard !isStopping else { return }
@@ -326,6 +334,7 @@ final class NodeService {
     }
 
     private func finish() throws {
+        context.replica.busyMilliseconds = Self.lastBusyMilliseconds
         defer { _ = unlink(context.home.socketPath) }
         savePeers()
         if let failure { throw failure }
