@@ -29,6 +29,8 @@ package enum Limits {
 
     /// Milliseconds that a call waits for another program's write lock.
     package static let busyMilliseconds: Int32 = 2_000
+    /// The same on the loop of a running node, which has others to answer.
+    package static let busyOnLoopMilliseconds: Int32 = 40
     /// Milliseconds by which a received stamp may move the clock beyond the wall clock.
     package static let clockAheadMilliseconds: Int64 = 60_000
     /// Writes in one kernel that is received.

@@ -66,6 +66,11 @@ package final class Replica {
     var needsSync = true
     var readers: [Connection] = []
     var checkpointer: Connection?
+    /// How long a call waits for another program's write lock. A node that must answer meanwhile
+    /// waits a little and tries again.
+    package var busyMilliseconds = Limits.busyMilliseconds {
+        didSet { connection.setBusyTimeout(milliseconds: busyMilliseconds) }
+    }
     /// Called before anything that tells of own dots leaves: the highest number that may be told.
     package var willExport: ((Origin, UInt64) throws -> Void)?
     /// Stamps that were too far ahead, by origin: for `status`.

@@ -107,7 +107,7 @@ extension Replica: SyncReplica {
         try translated {
             let reader = try readerForCheckpoint()
             connection.setBusyTimeout(milliseconds: 0)
-            defer { connection.setBusyTimeout(milliseconds: Limits.busyMilliseconds) }
+            defer { connection.setBusyTimeout(milliseconds: busyMilliseconds) }
             do { try connection.execute("BEGIN IMMEDIATE") } catch let error as SQLiteError
                 where error.isBusy
             { return }

@@ -20,6 +20,9 @@ extension NodeService {
         case "doctor":
             return ["checks": .array(Doctor.checks(context, live: self).map(\.json))]
         default:
+            // A person's command is worth a longer wait for a program's lock.
+            context.replica.busyMilliseconds = Limits.busyMilliseconds
+            defer { context.replica.busyMilliseconds = Limits.busyOnLoopMilliseconds }
             return try context.answer(request, reply: reply)
         }
     }

@@ -105,6 +105,7 @@ final class NodeService {
     /// Runs until SIGINT, SIGTERM or a failure that no retry mends.
     func run() throws {
         defer { _ = loop.close() }
+        context.replica.busyMilliseconds = Store.Limits.busyOnLoopMilliseconds
         engine.onEvent = { [unowned self] in note($0) }
         try startAccepting()
         control = try ControlServer(service: self, path: context.home.socketPath)
