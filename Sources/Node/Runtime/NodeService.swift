@@ -41,6 +41,7 @@ final class NodeService {
     private var scanTimer: Transport.Timer?
     var derived: DerivedTables
     var rowsReceived = 0
+    private var addresses = NetworkAddresses.current()
     /// Set by a program that embeds the node: called once it runs.
     var onReady: (() -> Void)?
     private let acceptor = Acceptor()
@@ -211,7 +212,19 @@ final class NodeService {
         }
     }
 
+    /// A new address is a new chance: connections are probed, peers dialled and looked for.
+    private func watchNetwork() {
+        let present = NetworkAddresses.current()
+        guard present != addresses else { return }
+        addresses = present
+        log.info("the addresses of this machine changed")
+        engine.networkChanged(now)
+        discovery?.refresh()
+        pump()
+    }
+
     private func housekeeping() {
+        watchNetwork()
         if context.marker.isFileReplaced() {
             stop(
                 NodeError(
