@@ -135,7 +135,8 @@ extension Replica {
     func saveTable(_ entry: TableEntry) throws {
         try connection.run(
             """
-            UPDATE _starling_table SET state = ?2, policy = ?3, structure = ?4, armed = ?5, scan = ?6
+            UPDATE _starling_table SET state = ?2, policy = ?3, structure = ?4, armed = ?5,
+                scan = ?6
             WHERE id = ?1
             """,
             [

@@ -44,8 +44,8 @@ extension Replica {
 
     // MARK: Step 1: unique values
 
-    /// Visits the parked rows of a table and the rows they compete with by ascending birth, and shows
-    /// each that its table takes.
+    /// Visits the parked rows of a table and the rows they compete with by ascending birth, and
+    /// shows each that its table takes.
     private func resolveUnique(_ entry: TableEntry) throws {
         guard let access = entry.access else { return }
         var candidates = try parkedCandidates(entry, access: access)

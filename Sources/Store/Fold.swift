@@ -184,7 +184,8 @@ extension Replica {
             hasChanged = try apply(change, to: &row, entry: entry) || hasChanged
         }
         if row.isShown, current == nil, isLastBatch {
-            // Gone without a delete entry, as when a trigger of the app removes what is being written.
+            // Gone without a delete entry, as when a trigger of the app removes what is being
+            // written.
             if old == nil { return }
             row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: clock), erasing: true)
             row.isShown = false

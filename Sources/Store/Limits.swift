@@ -12,7 +12,8 @@ package enum Limits {
     package static let chunkBytesMax = 256 * 1024
     /// Parked rows of a table above which they are looked at only when a delta ends.
     package static let parkedEagerMax = 1_000
-    /// Rows whose constraints wait for an empty journal, above which all rows are looked at instead.
+    /// Rows whose constraints wait for an empty journal, above which all rows are looked at
+    /// instead.
     package static let putOffRowsMax = 10_000
     /// Pages in the WAL after which the node checkpoints when it is safe.
     package static let walPagesMax = 1_000

@@ -1,4 +1,5 @@
-// Bringing one row of the app's table in line with its kernel, and parking what a constraint refuses.
+// Bringing one row of the app's table in line with its kernel, and parking what a constraint
+// refuses.
 
 internal import CausalModel
 internal import Codec

@@ -1,5 +1,5 @@
-// One table as the replica knows it: its columns, layouts and policy, whether or not the table exists
-// in the file. The rows' kernels are numbered by the ids given out here.
+// One table as the replica knows it: its columns, layouts and policy, whether or not the table
+// exists in the file. The rows' kernels are numbered by the ids given out here.
 
 internal import CausalModel
 internal import Codec

@@ -1,5 +1,5 @@
-// Constraints of the app's schema stay in force: what they refuse is parked, the same row everywhere, and
-// comes back when what was in its way is gone.
+// Constraints of the app's schema stay in force: what they refuse is parked, the same row
+// everywhere, and comes back when what was in its way is gone.
 
 import CausalModel
 import SQLite
@@ -47,7 +47,8 @@ import Values
         let cluster = try Cluster(
             2,
             schema: """
-                CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, lo INTEGER, hi INTEGER, CHECK(lo <= hi))
+                CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, lo INTEGER, hi INTEGER,
+                    CHECK(lo <= hi))
                 """, track: ["t"])
         try cluster[0].app.execute("INSERT INTO t VALUES('a', 3, 6)")
         try cluster.converge()
@@ -84,7 +85,8 @@ import Values
     }
 
     private let family = """
-        CREATE TABLE parents(id INTEGER PRIMARY KEY, code TEXT UNIQUE, up INTEGER REFERENCES parents(id));
+        CREATE TABLE parents(id INTEGER PRIMARY KEY, code TEXT UNIQUE,
+            up INTEGER REFERENCES parents(id));
         CREATE TABLE children(id TEXT PRIMARY KEY NOT NULL,
             p INTEGER REFERENCES parents(id) ON DELETE CASCADE, pc TEXT REFERENCES parents(code))
         """
