@@ -19,6 +19,8 @@ final class TestNode {
     private unowned let flock: Flock
     /// Words before every program of this node, such as those that enter a namespace.
     let prefix: [String]
+    /// Words before the node itself, to run it on a machine of the bed.
+    var machine: [String] = []
     private(set) var process: ChildProcess?
     /// Where it listens, once it has run.
     private(set) var address: String?
@@ -83,6 +85,7 @@ final class TestNode {
                 address ?? "\(flock.host):0",
             ]
         for peer in peers { words += peer.address.map { ["--peer", $0] } ?? [] }
+        if !machine.isEmpty { words = machine + [Flock.program, "--home", home, "run"] }
         process = try ChildProcess(words + options, log: flock.path("node-\(name)"))
     }
 
