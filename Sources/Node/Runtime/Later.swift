@@ -1,4 +1,3 @@
 extension NodeCommands {
     package static func demo(_ say: (String) -> Void) throws -> JSONValue { .null }
-    package static func bench(_ options: BenchOptions, _ progress: (JSONValue) -> Void) throws -> JSONValue { .null }
 }
