@@ -36,3 +36,7 @@ int starling_identify_file(const char *path, struct starling_file_identity *iden
 #endif
     return 0;
 }
+
+extern char **environ;
+
+char **starling_environment(void) { return environ; }

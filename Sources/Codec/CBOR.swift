@@ -2,6 +2,10 @@
 // encoding (§4.2): shortest heads, definite lengths, map keys in a fixed order.
 
 /// One CBOR data item of the kinds Starling uses.
+///
+/// Equality is that of the encoded bytes: texts are compared as UTF-8 and not up to Unicode's
+/// canonical equivalence, under which two columns of one table could have one name; `0.0` is not
+/// `-0.0`.
 package enum CBOR: Hashable, Sendable {
     case unsigned(UInt64)
     /// The number −1 − n.
@@ -20,6 +24,34 @@ package enum CBOR: Hashable, Sendable {
     }
 
     package static let depthMax = 16
+
+    package static func == (left: CBOR, right: CBOR) -> Bool {
+        switch (left, right) {
+        case (.unsigned(let a), .unsigned(let b)), (.negative(let a), .negative(let b)): a == b
+        case (.bytes(let a), .bytes(let b)): a == b
+        case (.text(let a), .text(let b)): a.utf8.elementsEqual(b.utf8)
+        case (.array(let a), .array(let b)): a == b
+        case (.map(let a), .map(let b)): a == b
+        case (.bool(let a), .bool(let b)): a == b
+        case (.null, .null): true
+        case (.double(let a), .double(let b)): a.bitPattern == b.bitPattern
+        default: false
+        }
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        switch self {
+        case .unsigned(let value), .negative(let value): hasher.combine(value)
+        case .bytes(let content): hasher.combine(content)
+        case .text(let content):
+            for byte in content.utf8 { hasher.combine(byte) }
+        case .array(let items): hasher.combine(items)
+        case .map(let pairs): hasher.combine(pairs)
+        case .bool(let value): hasher.combine(value)
+        case .null: break
+        case .double(let value): hasher.combine(value.bitPattern)
+        }
+    }
 
     // MARK: Encoding
 

@@ -6,6 +6,8 @@ package import Values
 //   00 NULL   01 real, 8 bytes of its bits   02 integer, zigzag   03 text, length   04 blob, length
 //   05 text that is a lower-case UUID, 16 bytes   06 the same in upper case
 //   10…7f the integers 0…111   80…ff text of 0…127 bytes
+// One value has one encoding, and the reader refuses any other: rows are found by the bytes of their
+// keys, and digests are made of bytes.
 extension ByteWriter {
     package mutating func value(_ value: Value) {
         switch value {
@@ -45,15 +47,35 @@ extension ByteReader {
         switch head {
         case 0: return .null
         case 1: return .real(Double(bitPattern: try fixed64()))
-        case 2: return .integer(try zigzag())
-        case 3: return .text(try string())
+        case 2:
+            let number = try zigzag()
+            if (0..<0x70).contains(number) { throw notShortest }
+            return .integer(number)
+        case 3:
+            let content = try string()
+            if content.count < 0x80 { throw notShortest }
+            return .text(content)
         case 4: return .blob(try string())
-        case 5, 6: return .text(uuidText(try fixed64(), try fixed64(), isUpper: head == 6))
+        case 5: return .text(uuidText(try fixed64(), try fixed64(), isUpper: false))
+        case 6:
+            let words = (try fixed64(), try fixed64())
+            guard hasLetter(words.0) || hasLetter(words.1) else { throw notShortest }
+            return .text(uuidText(words.0, words.1, isUpper: true))
         case 0x10..<0x80: return .integer(Int64(head - 0x10))
-        case 0x80...: return .text(try raw(Int(head & 0x7f)))
+        case 0x80...:
+            let content = try raw(Int(head & 0x7f))
+            if content.count == 36, packedUUID(content) != nil { throw notShortest }
+            return .text(content)
         default: throw CodecError(.malformed, "an unknown kind of value")
         }
     }
+}
+
+private let notShortest = CodecError(.malformed, "a value is not in its shortest form")
+
+/// True when one of the sixteen hexadecimal digits of `word` is a letter.
+private func hasLetter(_ word: UInt64) -> Bool {
+    (0..<16).contains { word >> UInt64(4 * $0) & 15 > 9 }
 }
 
 private let dashPositions: [Int] = [8, 13, 18, 23]
@@ -132,9 +154,18 @@ private func wholeNumber(_ number: Double) -> Int64? {
 }
 
 /// The values of a key made by ``encodeKey(_:)``.
+///
+/// - Throws: ``CodecError`` for anything else, a second spelling of a key included: it would be a
+///   second row under one key.
 package func decodeKey(_ bytes: [UInt8]) throws(CodecError) -> [Value] {
     var reader = ByteReader(bytes)
     var values: [Value] = []
-    while !reader.isAtEnd { values.append(try reader.value()) }
+    while !reader.isAtEnd {
+        let value = try reader.value()
+        if case .real(let number) = value, wholeNumber(number) != nil {
+            throw CodecError(.malformed, "a whole number in a key is not written as an integer")
+        }
+        values.append(value)
+    }
     return values
 }

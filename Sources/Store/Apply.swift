@@ -130,10 +130,7 @@ extension Replica {
             _ = try ordinalForWriting(write.dot.origin)
             _ = try ordinalForWriting(write.birth.origin)
         }
-        if entry.scan == .rows || entry.scan == .kernels {
-            try numberUncaptured(entry, key: received.key)
-        }
-        let old = try load(entry, key: received.key)
+        let old = try loadCaptured(entry, key: received.key)
         var row = old ?? Row()
         let before = row.kernel
         let mine = old?.context

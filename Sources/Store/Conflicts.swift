@@ -99,7 +99,7 @@ extension Replica {
                 update(
                     &row, columns: [column], values: value.map { [ColumnValue(column, $0)] } ?? [])
             case .birth(let elder):
-                var values = row.kernel.shownValues.filter { _ in true }
+                var values = row.kernel.shownValues
                 for restored in row.kernel.values(of: elder) {
                     values.removeAll { $0.column == restored.column }
                     values.append(restored)
@@ -118,6 +118,7 @@ extension Replica {
     /// Keeps what is shown and lets the siblings go, on every node.
     package func dismissConflict(_ id: String) throws {
         try settleConflict(id) { row, conflict, entry in
+            let isVisible = row.kernel.isVisible(entry.policy)
             switch conflict {
             case .cell(let column, _):
                 let shown = row.kernel.shown(column)
@@ -131,7 +132,10 @@ extension Replica {
                 } else {
                     row.kernel.delete(nextDot(), stampForNow(row))
                 }
+                return
             }
+            // What was hidden stays hidden.
+            if !isVisible { row.kernel.delete(nextDot(), stampForNow(row)) }
         }
     }
 
@@ -146,12 +150,9 @@ extension Replica {
 
     /// Writes the whole row anew: every column, those that nobody here knows included.
     private func replaceAll(_ row: inout Row, values: [ColumnValue]) {
-        let isVisible = row.kernel.writes.contains { $0.isPresent && !$0.isDelete }
-        let stamp = stampForNow(row)
-        let dot = nextDot()
         row.kernel.update(
-            dot, stamp, columns: .all, values: values.sorted { $0.column < $1.column })
-        if !isVisible { row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: stamp)) }
+            nextDot(), stampForNow(row), columns: .all,
+            values: values.sorted { $0.column < $1.column })
     }
 
     private func settleConflict(
@@ -161,7 +162,7 @@ extension Replica {
         guard let entry = table(named: wanted.table) else { return }
         let key = encodeKey(wanted.key.map(\.value))
         try write {
-            guard let old = try load(entry, key: key),
+            guard let old = try loadCaptured(entry, key: key),
                 let conflict = old.kernel.conflicts.first(where: {
                     conflictID($0, row: old, entry: entry, key: key) == id
                 })

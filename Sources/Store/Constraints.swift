@@ -20,13 +20,26 @@ extension Replica {
         while let id = dirty.filter({ !visited.contains($0) }).min() {
             visited.insert(id)
             guard let entry = tables[id], entry.isLive else { continue }
-            if isBulk, (parkedCounts[id] ?? 0) > Limits.parkedEagerMax {
-                needsResolution = true
+            if isBulk, (parkedCounts[id] ?? 0) > bounds.parkedEagerMax {
                 continue
             }
             try resolveUnique(entry)
         }
         try hideOrphans()
+    }
+
+    /// Marks every row that may be out of place, when nobody knows which were touched.
+    func touchEverything() throws {
+        for entry in tablesInDependencyOrder where entry.isLive {
+            if (parkedCounts[entry.id] ?? 0) > 0 { dirty.insert(entry.id) }
+            guard let access = entry.access else { continue }
+            for foreignKey in entry.armed?.foreignKeys ?? [] {
+                guard let parent = table(named: foreignKey.parentTable) else { continue }
+                for key in try orphans(of: foreignKey, child: access, parent: parent) {
+                    touched[entry.id, default: []].insert(key)
+                }
+            }
+        }
     }
 
     // MARK: Step 1: unique values
@@ -93,7 +106,7 @@ extension Replica {
     private func candidate(_ entry: TableEntry, key: [UInt8], access: TableAccess) throws
         -> Candidate?
     {
-        guard let row = try load(entry, key: key), row.kernel.isVisible(entry.policy),
+        guard let row = try loadCaptured(entry, key: key), row.kernel.isVisible(entry.policy),
             let birth = row.kernel.birth
         else { return nil }
         let values = row.tableValues ?? shownValues(row.kernel, access: access)
@@ -169,7 +182,7 @@ extension Replica {
     }
 
     private func hideIfOrphan(_ entry: TableEntry, key: [UInt8]) throws {
-        guard let access = entry.access, let old = try load(entry, key: key), old.isShown,
+        guard let access = entry.access, let old = try loadCaptured(entry, key: key), old.isShown,
             old.tableValues != nil
         else { return }
         let named = try namedValues(entry, key: key, row: old)
@@ -217,25 +230,34 @@ extension Replica {
         }
     }
 
+    /// The rows of a child table whose parent is not there, in one pass.
+    private func orphans(of foreignKey: ForeignKey, child: TableAccess, parent: TableEntry) throws
+        -> [[UInt8]]
+    {
+        let keys = child.keyColumns.map { "c." + quotedIdentifier($0) }.joined(separator: ", ")
+        let match = zip(foreignKey.parentColumns, foreignKey.columns).map {
+            "p.\(quotedIdentifier($0)) = c.\(quotedIdentifier($1))"
+        }.joined(separator: " AND ")
+        let present = foreignKey.columns.map { "c.\(quotedIdentifier($0)) IS NOT NULL" }
+            .joined(separator: " AND ")
+        guard !match.isEmpty else { return [] }
+        return try connection.query(
+            """
+            SELECT \(keys) FROM \(child.table) c WHERE \(present) AND NOT EXISTS(
+                SELECT 1 FROM \(quotedIdentifier(parent.name)) p WHERE \(match))
+            """
+        ).map { encodeKey($0) }
+    }
+
     private func orphans(
         of foreignKey: ForeignKey, child: TableAccess, parent: TableEntry,
         vacated: [VacatedParent]
     ) throws -> [[UInt8]] {
-        let keys = child.keyColumns.map { "c." + quotedIdentifier($0) }.joined(separator: ", ")
         if vacated.count > 20 {
             // Many at once: one pass over the child beats one search for each.
-            let match = zip(foreignKey.parentColumns, foreignKey.columns).map {
-                "p.\(quotedIdentifier($0)) = c.\(quotedIdentifier($1))"
-            }.joined(separator: " AND ")
-            let present = foreignKey.columns.map { "c.\(quotedIdentifier($0)) IS NOT NULL" }
-                .joined(separator: " AND ")
-            return try connection.query(
-                """
-                SELECT \(keys) FROM \(child.table) c WHERE \(present) AND NOT EXISTS(
-                    SELECT 1 FROM \(quotedIdentifier(parent.name)) p WHERE \(match))
-                """
-            ).map { encodeKey($0) }
+            return try orphans(of: foreignKey, child: child, parent: parent)
         }
+        let keys = child.keyColumns.map { "c." + quotedIdentifier($0) }.joined(separator: ", ")
         var found: [[UInt8]] = []
         let condition = foreignKey.columns.map { "c.\(quotedIdentifier($0)) = ?" }
             .joined(separator: " AND ")

@@ -47,7 +47,9 @@ extension Replica {
             try fold()
             try connection.execute("BEGIN IMMEDIATE")
             defer { if connection.isInTransaction { try? connection.execute("COMMIT") } }
-            guard try isJournalEmpty() else { continue }
+            guard try isJournalEmpty(),
+                try connection.integer("PRAGMA schema_version") == schemaVersion
+            else { continue }
             try reader.execute("BEGIN DEFERRED")
             _ = try reader.integer("SELECT count(*) FROM _starling_meta")
             return
@@ -121,11 +123,13 @@ final class DeltaReader: DeltaSource {
         }
         self.scans = scans.sorted { $0.origin < $1.origin }
         var accesses: [Int64: TableAccess] = [:]
+        // A program may alter a table while the delta is read: the snapshot has the structure of now.
+        let structures = replica.tables.compactMapValues { $0.isLive ? $0.armed : nil }
         rowReader = RowReader(
             readRow: try connection.prepare(
                 "SELECT record, hash, context FROM _starling_row WHERE tbl = ?1 AND key = ?2"),
             access: { entry in
-                guard entry.isLive, let armed = entry.armed else { return nil }
+                guard let armed = structures[entry.id] else { return nil }
                 if let known = accesses[entry.id] { return known }
                 let access = try TableAccess(armed, entry: entry, connection: connection)
                 accesses[entry.id] = access
@@ -152,7 +156,8 @@ final class DeltaReader: DeltaSource {
         guard !isClosed else { return nil }
         return try replica.translated {
             var encoder = ChunkEncoder(stampBase: stampBase)
-            while encoder.count < Limits.chunkRowsMax, encoder.byteCount < Limits.chunkBytesMax {
+            while encoder.count < replica.bounds.chunkRowsMax,
+                encoder.byteCount < replica.bounds.chunkBytesMax {
                 guard let item = try held ?? nextRow() else { break }
                 held = nil
                 try add(item, to: &encoder)

@@ -20,30 +20,30 @@ private struct RowEntries {
     /// The values of the last delete, in the order of the table's access.
     var oldValues: [Value]?
 
+    /// Entries of one second become one change. Only a delete stands for itself: what was written
+    /// before it in that second is a change of its own, since the values that go with the
+    /// delete may belong to it, and to no dot that peers have.
     mutating func add(
         _ kind: PendingChange.Kind, second: Int64, columns: Set<ColumnID> = []
     ) {
-        guard var last = changes.last, last.second == second else {
-            changes.append(PendingChange(kind: kind, second: second, columns: columns))
-            return
-        }
-        switch (last.kind, kind) {
+        let last = changes.last.flatMap { $0.second == second ? $0 : nil }
+        switch (last?.kind, kind) {
         case (.insert, .update): return
-        case (.update, .update): last.columns.formUnion(columns)
-        case (.insert, .delete), (.update, .delete):
-            // Kept apart: what the delete leaves behind are the values of the write before it.
-            changes.append(PendingChange(kind: kind, second: second))
-            return
-        default: last.kind = kind
+        case (.update, .update): changes[changes.count - 1].columns.formUnion(columns)
+        case (.delete, .delete): return
+        case (_, .insert):
+            while let last = changes.last, last.second == second { changes.removeLast() }
+            changes.append(PendingChange(kind: .insert, second: second))
+        default:
+            changes.append(PendingChange(kind: kind, second: second, columns: columns))
         }
-        changes[changes.count - 1] = last
     }
 
-    /// True when the change at `index` makes a row that the next one removes within the same second.
-    func isVoid(at index: Int) -> Bool {
-        index + 1 < changes.count && changes[index].kind == .insert
+    /// True for an insert of a row that nobody saw and that went in the same second.
+    func isFleeting(_ index: Int) -> Bool {
+        changes[index].kind == .insert && index + 1 < changes.count
             && changes[index + 1].kind == .delete
-            && changes[index].second == changes[index + 1].second
+            && changes[index + 1].second == changes[index].second
     }
 }
 
@@ -53,8 +53,6 @@ extension Replica {
     package func fold() throws -> Bool {
         try translated {
             hasVisibleChange = false
-            // Looking takes no lock: most calls find nothing.
-            if try !hasSchemaMoved(), try isJournalEmpty() { return false }
             repeat {
                 try rawWrite {
                     try rearmIfNeeded()
@@ -104,7 +102,7 @@ extension Replica {
             let probe = try connection.cached(
                 """
                 SELECT 1 FROM \(Capture.journalTable(id: entry.id))
-                LIMIT 1 OFFSET \(Limits.foldEntriesMax / 2)
+                LIMIT 1 OFFSET \(bounds.foldEntriesMax / 2)
                 """)
             let isLarge = try probe.step()
             probe.reset()
@@ -121,7 +119,7 @@ extension Replica {
     /// Folds one batch of every table, parents first. Returns false when nothing was there.
     @discardableResult
     func foldBatch() throws -> Bool {
-        var budget = Limits.foldEntriesMax
+        var budget = bounds.foldEntriesMax
         var found = false
         for entry in tablesInDependencyOrder where entry.isLive && budget > 0 {
             let count = try foldBatch(entry, limit: budget)
@@ -135,7 +133,7 @@ extension Replica {
     private func foldBatch(_ entry: TableEntry, limit: Int) throws -> Int {
         guard let plan = try journalPlan(entry) else { return 0 }
         let journal = Capture.journalTable(id: entry.id)
-        if let armed = entry.armed, !entry.uniqueIndexes.isEmpty {
+        if let armed = entry.armed, entry.access?.needsVictims == true {
             try Capture.settle(armed, id: entry.id, in: connection)
         }
         let statement = try connection.cached("SELECT * FROM \(journal) ORDER BY seq LIMIT ?1")
@@ -153,9 +151,12 @@ extension Replica {
         }
         statement.reset()
         guard count > 0 else { return 0 }
+        let isLast =
+            try count < limit
+            || connection.first("SELECT 1 FROM \(journal) WHERE seq > ?1", [.integer(last)]) == nil
         for key in order {
             guard let entries = rows[key] else { continue }
-            try apply(entries, to: entry, key: key, isLastBatch: count < limit)
+            try apply(entries, to: entry, key: key, isLastBatch: isLast)
         }
         try connection.run("DELETE FROM \(journal) WHERE seq <= ?1", [.integer(last)])
         return count
@@ -178,15 +179,9 @@ extension Replica {
                 try access.read(try decodeKey(key))
             }
         var hasChanged = false
-        var index = 0
-        while index < entries.changes.count {
-            if entries.isVoid(at: index), !row.kernel.isVisible(entry.policy) {
-                index += 2
-                continue
-            }
-            let change = entries.changes[index]
+        for (index, change) in entries.changes.enumerated() {
+            if entries.isFleeting(index), !row.isShown { continue }
             hasChanged = try apply(change, to: &row, entry: entry) || hasChanged
-            index += 1
         }
         if row.isShown, current == nil, isLastBatch {
             // Gone without a delete entry, as when a trigger of the app removes what is being written.
@@ -208,6 +203,8 @@ extension Replica {
     {
         let isVisible = row.kernel.isVisible(entry.policy)
         let isHere = isVisible && row.isShown
+        // Before the scan has passed, other columns may have changed while no trigger looked.
+        let all = entry.scan == .rows ? entry.access.map { ColumnSet($0.columns) } : nil
         let stamp = row.kernel.stamp(atLeast: stamp(second: change.second))
         switch change.kind {
         case .insert:
@@ -224,10 +221,11 @@ extension Replica {
                 return true
             }
             row.kernel.update(
-                nextDot(), stamp, columns: ColumnSet(change.columns), values: [])
+                nextDot(), stamp, columns: all ?? ColumnSet(change.columns), values: [])
         case .delete:
             guard isHere else { return false }
-            row.kernel.delete(nextDot(), stamp)
+            if let all { row.kernel.update(nextDot(), stamp, columns: all, values: []) }
+            row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: stamp))
             row.isShown = false
         }
         return true

@@ -12,8 +12,21 @@ package enum Limits {
     package static let chunkBytesMax = 256 * 1024
     /// Parked rows of a table above which they are looked at only when a delta ends.
     package static let parkedEagerMax = 1_000
+    /// Rows whose constraints wait for an empty journal, above which all rows are looked at instead.
+    package static let putOffRowsMax = 10_000
     /// Pages in the WAL after which the node checkpoints when it is safe.
     package static let walPagesMax = 1_000
+    /// The bounds that a replica works with; tests make them tiny.
+    package struct Bounds: Sendable {
+        package var foldEntriesMax = Limits.foldEntriesMax
+        package var scanRowsMax = Limits.scanRowsMax
+        package var chunkRowsMax = Limits.chunkRowsMax
+        package var chunkBytesMax = Limits.chunkBytesMax
+        package var parkedEagerMax = Limits.parkedEagerMax
+
+        package init() {}
+    }
+
     /// Milliseconds that a call waits for another program's write lock.
     package static let busyMilliseconds: Int32 = 2_000
     /// Milliseconds by which a received stamp may move the clock beyond the wall clock.

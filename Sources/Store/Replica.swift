@@ -28,6 +28,7 @@ package final class Replica {
     let statements: Statements
     var environment: Environment
     package let path: String
+    package var bounds = Limits.Bounds()
 
     // What follows mirrors the file, and is read again after a transaction that failed.
     var origins: [Origin] = []
@@ -48,8 +49,12 @@ package final class Replica {
     var hasVisibleChange = false
     /// True while a chunk in the middle of a delta is joined: much is still to come.
     var isBulk = false
-    /// Parked rows were left for the end of a delta.
-    var needsResolution = false
+    /// Constraint work was put off, and the rows that it is about are not known any more.
+    var needsFullResolution = false
+    /// The same as far as the file knows: true while any constraint work is put off.
+    var isResolutionPending = false
+    /// The mirror may not be what is in the file: reading it again failed.
+    var isStale = false
     var changedTables: Set<Int64> = []
     var scratch = ByteWriter(reserving: 256)
     /// The snapshot that was looked up last; a transfer refers to one again and again.
@@ -140,6 +145,7 @@ package final class Replica {
     func write<Result>(_ body: () throws -> Result) throws -> Result {
         try translated {
             do {
+                if isStale { try reload() }
                 try prefoldLargeJournal()
                 return try connection.transaction {
                     try rearmIfNeeded()
@@ -150,7 +156,7 @@ package final class Replica {
                     return result
                 }
             } catch {
-                try? reload()
+                recover()
                 throw error
             }
         }
@@ -166,20 +172,21 @@ package final class Replica {
     /// One write transaction without a fold before `body`; the fold itself is one.
     func rawWrite<Result>(_ body: () throws -> Result) throws -> Result {
         do {
+            if isStale { try reload() }
             return try connection.transaction {
                 let result = try body()
                 try completeTransaction()
                 return result
             }
         } catch {
-            try? reload()
+            recover()
             throw error
         }
     }
 
     /// Constraint work, then the small facts that changed.
     private func completeTransaction() throws {
-        try resolveConstraints()
+        try resolveOrPutOff()
         for id in changedTables {
             guard let entry = tables[id] else { continue }
             try connection.run(
@@ -187,14 +194,33 @@ package final class Replica {
                 [.integer(id), .integer(Int64(bitPattern: entry.digest))])
         }
         changedTables.removeAll(keepingCapacity: true)
-        touched.removeAll(keepingCapacity: true)
-        dirty.removeAll(keepingCapacity: true)
-        vacated.removeAll(keepingCapacity: true)
         try saveClock()
         needsSync = true
     }
 
-    private var savedClock: Stamp { Stamp(raw: savedClockRaw) }
+    /// Constraint work reads rows, and a row with entries in a journal has values that belong to no
+    /// dot yet: the work waits for the transaction that empties the journals.
+    private func resolveOrPutOff() throws {
+        if try isJournalEmpty() {
+            if needsFullResolution { try touchEverything() }
+            try resolveConstraints()
+            touched.removeAll(keepingCapacity: true)
+            dirty.removeAll(keepingCapacity: true)
+            vacated.removeAll(keepingCapacity: true)
+            needsFullResolution = false
+        }
+        let count = touched.values.reduce(vacated.count) { $0 + $1.count }
+        if count > Limits.putOffRowsMax {
+            needsFullResolution = true
+            touched.removeAll()
+            vacated.removeAll()
+        }
+        let isPending = needsFullResolution || count > 0 || !dirty.isEmpty
+        guard isPending != isResolutionPending else { return }
+        try Bookkeeping.setMeta("unresolved", .integer(isPending ? 1 : 0), in: connection)
+        isResolutionPending = isPending
+    }
+
     private var savedClockRaw: UInt64 = 0
 
     private func saveClock() throws {
@@ -242,6 +268,18 @@ package final class Replica {
         dirty.removeAll()
         vacated.removeAll()
         changedTables.removeAll()
+        isResolutionPending =
+            try Bookkeeping.meta("unresolved", in: connection) == .integer(1)
+        needsFullResolution = isResolutionPending
+        // A schema change that was rolled back is looked at again.
+        schemaVersion = -1
+        isStale = false
+    }
+
+    /// After a transaction that failed.
+    private func recover() {
+        isStale = true
+        try? reload()
     }
 
     // MARK: Origins

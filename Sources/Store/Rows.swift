@@ -16,6 +16,8 @@ struct Row {
     var hash: UInt64 = 0
     /// The values in the app's table as they are now, in the order of its access; nil when not read.
     var tableValues: [Value]?
+    /// Columns by dot whose values only the table knew, when the row is gone from it.
+    var held: [Dot: [ColumnID]] = [:]
     /// True when the file has a kernel for the row.
     var isStored = false
 }
@@ -46,9 +48,9 @@ struct RowReader {
             row.tableValues = try access.read(try decodeKey(key))
             let values = absentValues ?? row.tableValues
             for index in writes.indices where !decoded.writes[index].tableColumns.isEmpty {
-                fill(
-                    &writes[index], decoded.writes[index].tableColumns, access: access,
-                    values: values)
+                let columns = decoded.writes[index].tableColumns
+                fill(&writes[index], columns, access: access, values: values)
+                if values == nil { row.held[writes[index].dot] = columns }
             }
         }
         row.kernel = Kernel(writes: writes)
@@ -111,8 +113,9 @@ extension Replica {
             isInTable: { write, entry in
                 guard let place = access?.place(of: entry.column) else { return false }
                 guard let tableValues else {
-                    // A later journal entry deletes the row; the table's value is the winner's.
-                    return row.kernel.winner(entry.column)?.dot == write.dot
+                    // A later journal entry deletes the row, and brings the values that it had.
+                    return row.held[write.dot]?.contains(entry.column)
+                        ?? (row.kernel.winner(entry.column)?.dot == write.dot)
                 }
                 return tableValues[place] == entry.value
             },

@@ -49,7 +49,10 @@ extension Replica {
             ])
     }
 
+    /// Starts a scan from its beginning. One that only shows does not break off one that looks for what
+    /// was not captured: showing is the last phase of that.
     func beginScan(_ entry: TableEntry, _ phase: ScanPhase) throws {
+        if phase == .show, entry.scan == .rows || entry.scan == .kernels { return }
         entry.scan = phase
         try connection.run(
             "UPDATE _starling_table SET scanned = NULL, scan = ?2 WHERE id = ?1",
@@ -67,23 +70,35 @@ extension Replica {
         let found = try connection.query(
             """
             SELECT \(keys) FROM \(access.table) \(condition) ORDER BY \(keys)
-            LIMIT \(Limits.scanRowsMax)
+            LIMIT \(bounds.scanRowsMax)
             """, start ?? [])
         for key in found where !key.contains(.null) {
             try numberUncaptured(entry, key: encodeKey(key))
         }
         try saveOwnNumber()
-        let last = found.count == Limits.scanRowsMax ? found.last.map { encodeKey($0) } : nil
+        let last = found.count == bounds.scanRowsMax ? found.last.map { encodeKey($0) } : nil
         try advance(entry, to: last, next: .kernels)
     }
 
-    /// Compares one row of the table with its kernel, and numbers what was not captured: an insert,
-    /// or an update of every column, since nobody knows which changed.
-    func numberUncaptured(_ entry: TableEntry, key: [UInt8]) throws {
+    /// The row, after what no trigger saw of it was numbered: only then do the values in the table
+    /// belong to its dots.
+    func loadCaptured(_ entry: TableEntry, key: [UInt8]) throws -> Row? {
+        if entry.scan == .rows || entry.scan == .kernels {
+            try numberUncaptured(entry, key: key)
+        }
+        return try load(entry, key: key)
+    }
+
+    /// Compares one row of the table with its kernel, and numbers what was not captured: an insert, a
+    /// delete, or an update of every column, since nobody knows which changed.
+    private func numberUncaptured(_ entry: TableEntry, key: [UInt8]) throws {
         guard let access = entry.access else { return }
         let keyValues = try decodeKey(key)
-        guard let current = try access.read(keyValues) else { return }
         let old = try load(entry, key: key)
+        guard let current = try access.read(keyValues) else {
+            if let old, old.isShown { try numberDelete(entry, key: key, old: old) }
+            return
+        }
         let now = environment.wallClock() / 1000
         var row = old ?? Row()
         let values = zip(access.columns, current).map { ColumnValue($0, $1) }
@@ -129,7 +144,7 @@ extension Replica {
         try connection.query(
             """
             SELECT key FROM _starling_row WHERE tbl = ?1 AND key > ?2 ORDER BY key
-            LIMIT \(Limits.scanRowsMax)
+            LIMIT \(bounds.scanRowsMax)
             """, [.integer(entry.id), .blob(after ?? [])]
         ).compactMap {
             guard case .blob(let key) = $0[0] else { return nil }
@@ -137,23 +152,26 @@ extension Replica {
         }
     }
 
+    /// The row left without capture, and its values with it: the delete replaces them too.
+    private func numberDelete(_ entry: TableEntry, key: [UInt8], old: Row) throws {
+        var row = old
+        let now = stamp(second: environment.wallClock() / 1000)
+        row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: now), erasing: true)
+        row.isShown = false
+        try saveOwnNumber()
+        try noteTouched(entry, key: key, old: old, row: row)
+        try save(entry, key: key, old: old, row: row)
+    }
+
     private func scanKernels(_ entry: TableEntry) throws {
         let keys = try storedKeys(entry, after: try position(entry))
-        let now = environment.wallClock() / 1000
         for key in keys {
             guard let old = try load(entry, key: key), old.isShown, old.tableValues == nil else {
                 continue
             }
-            // The row left without capture, and its values with it: the delete replaces them too.
-            var row = old
-            row.kernel.delete(
-                nextDot(), row.kernel.stamp(atLeast: stamp(second: now)), erasing: true)
-            row.isShown = false
-            try noteTouched(entry, key: key, old: old, row: row)
-            try save(entry, key: key, old: old, row: row)
+            try numberDelete(entry, key: key, old: old)
         }
-        try saveOwnNumber()
-        let last = keys.count == Limits.scanRowsMax ? keys.last : nil
+        let last = keys.count == bounds.scanRowsMax ? keys.last : nil
         try advance(entry, to: last, next: .show)
     }
 
@@ -170,7 +188,7 @@ extension Replica {
             try noteTouched(entry, key: key, old: old, row: row)
             try save(entry, key: key, old: old, row: row)
         }
-        let last = keys.count == Limits.scanRowsMax ? keys.last : nil
+        let last = keys.count == bounds.scanRowsMax ? keys.last : nil
         try advance(entry, to: last, next: .none)
     }
 
@@ -191,7 +209,7 @@ extension Replica {
                 }
             }
             after = keys.last
-            if keys.count < Limits.scanRowsMax { return }
+            if keys.count < bounds.scanRowsMax { return }
         }
     }
 }

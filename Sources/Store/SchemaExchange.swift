@@ -91,11 +91,11 @@ extension Replica {
                 } else {
                     entry = try addTable(schema.name, state: .unknown, policy: policy)
                 }
-                let hasChanged: Bool
+                var hasChanged = try adopt(policy, entry)
                 switch entry.state {
-                case .live: hasChanged = try addMissingColumns(schema, to: entry)
-                case .unknown: hasChanged = try takeUp(schema, policy, entry: entry)
-                case .untracked, .missing, .leaving: hasChanged = false
+                case .live: hasChanged = try addMissingColumns(schema, to: entry) || hasChanged
+                case .unknown: hasChanged = try takeUp(schema, entry: entry) || hasChanged
+                case .untracked, .missing, .leaving: break
                 }
                 updateRelations()
                 schemaVersion = try connection.integer("PRAGMA schema_version") ?? -1
@@ -109,12 +109,18 @@ extension Replica {
         }
     }
 
-    private func takeUp(_ schema: TableSchema, _ policy: PresencePolicy, entry: TableEntry) throws
-        -> Bool
-    {
+    /// Nodes that disagree settle on delete-wins, whoever spoke first.
+    private func adopt(_ policy: PresencePolicy, _ entry: TableEntry) throws -> Bool {
+        guard policy == .deleteWins, entry.policy != policy else { return false }
+        entry.policy = policy
+        try saveTable(entry)
+        if entry.isLive { try beginScan(entry, .show) }
+        return true
+    }
+
+    private func takeUp(_ schema: TableSchema, entry: TableEntry) throws -> Bool {
         let subject = "table \(TableEntry.folded(schema.name))"
         let isNew = entry.structure == nil
-        entry.policy = policy
         if try TableSchema.read(schema.name, from: connection) != nil {
             entry.structure = schema
             try saveTable(entry)

@@ -107,6 +107,8 @@ final class TableAccess {
     let names: [String]
     /// What a column shows that no write has a value of.
     let defaults: [Value]
+    /// One row can push out another one of this table.
+    let needsVictims: Bool
     private let connection: Connection
     private let select: Statement
     private let insert: Statement
@@ -116,6 +118,7 @@ final class TableAccess {
     init(_ schema: TableSchema, entry: TableEntry, connection: Connection) throws {
         table = quotedIdentifier(schema.name)
         self.connection = connection
+        needsVictims = try CaptureTriggers(schema, id: entry.id).needsVictims
         keyColumns = schema.primaryKey.map(\.name)
         var pairs: [(ColumnID, ColumnSchema)] = []
         for column in schema.storedColumns where column.primaryKeyPosition == 0 {

@@ -93,9 +93,10 @@ extension Replica {
         if let known = table(named: schema.name) {
             if known.state == .live { return }
             entry = known
+            // Rows may have come before; a table that any node tracks as delete-wins is so on all.
+            if policy == .deleteWins { entry.policy = policy }
         } else {
             entry = try addTable(schema.name, state: .live, policy: policy)
-            entry.policy = policy
         }
         entry.state = .live
         problems["table \(TableEntry.folded(schema.name))"] = nil

@@ -126,7 +126,8 @@ extension SyncEngine {
 
     /// The peer said goodbye.
     func left(_ peer: PeerLink, _ goodbye: GoodbyeMessage, _ now: Milliseconds) throws {
-        if goodbye.code == .originClash, let own, peer.session.peer?.origin == own.origin {
+        let origin = peer.session.stated?.origin ?? peer.session.peer?.origin
+        if goodbye.code == .originClash, let own, origin == own.origin {
             try takeNewOrigin(because: goodbye.text, now)
         }
         peer.link.close()

@@ -14,7 +14,13 @@ package struct PeerBook {
 
     /// This node's id: what answers with it is the node itself.
     let node: String
-    private(set) var records: [RecordID: PeerRecord] = [:]
+    private(set) var records: [RecordID: PeerRecord] = [:] {
+        didSet { isPlanStale = true }
+    }
+    // The plan is asked for after every event and changes with few of them.
+    private var isPlanStale = true
+    private var plannedDial: Milliseconds?
+    private var byNode: [String: RecordID] = [:]
     private var lastRecord = 0
     private var lastDial: UInt64 = 0
     private var selfAddresses: Set<PeerAddress> = []
@@ -116,6 +122,7 @@ package struct PeerBook {
 
     /// Peers to connect to now; each is marked as being dialled.
     mutating func takeDials(now: Milliseconds) -> [Dial] {
+        guard let due = nextDeadline, due <= now else { return [] }
         let chosen = neighbours
         var room = SyncLimits.dialsMax - dialing
         var dials: [Dial] = []
@@ -134,9 +141,19 @@ package struct PeerBook {
 
     /// When the next dial is due; nil when none is.
     var nextDeadline: Milliseconds? {
-        guard dialing < SyncLimits.dialsMax else { return nil }
-        let chosen = neighbours
-        return records.values.lazy.filter { isDialable($0, chosen) }.map(\.nextTryAt).min()
+        mutating get {
+            if isPlanStale {
+                isPlanStale = false
+                plannedDial = nil
+                if dialing < SyncLimits.dialsMax {
+                    let chosen = neighbours
+                    for record in records.values where isDialable(record, chosen) {
+                        plannedDial = min(plannedDial ?? .max, record.nextTryAt)
+                    }
+                }
+            }
+            return plannedDial
+        }
     }
 
     /// Whom to dial in a large group: the next nodes on the ring of ids and a few at random, fixed
@@ -254,11 +271,12 @@ package struct PeerBook {
     // MARK: Finding records
 
     private func record(of node: String) -> RecordID? {
-        records.values.first { $0.node == node }?.id
+        byNode[node]
     }
 
     private func record(at address: PeerAddress) -> RecordID? {
-        records.values.filter { $0.addresses.contains { $0.address == address } }.map(\.id).min()
+        records.values.lazy.filter { $0.addresses.contains { $0.address == address } }
+            .map(\.id).min()
     }
 
     private func record(dialing dial: DialID) -> RecordID? {
@@ -270,6 +288,7 @@ package struct PeerBook {
         lastRecord += 1
         let id = RecordID(number: lastRecord)
         records[id] = PeerRecord(id: id, node: node)
+        if let node { byNode[node] = id }
         return id
     }
 
@@ -294,6 +313,7 @@ package struct PeerBook {
         if record.node == nil, self.record(of: peer) == nil {
             record.node = peer
             records[id] = record
+            byNode[peer] = id
             return
         }
         let moved = record.addresses.filter { $0.address == address }

@@ -290,8 +290,15 @@ package struct Session: Sendable {
         }
     }
 
+    /// The side that dialled asks first, so that an idle connection costs one ping and one pong.
+    private var pingDelay: Milliseconds {
+        direction == .accepted
+            ? SyncLimits.pingMilliseconds + SyncLimits.probeMilliseconds
+            : SyncLimits.pingMilliseconds
+    }
+
     private var livenessDeadline: Milliseconds {
-        let ping = max(lastHeardAt, lastPingAt) + SyncLimits.pingMilliseconds
+        let ping = max(lastHeardAt, lastPingAt) + pingDelay
         let dead = lastHeardAt + SyncLimits.deadMilliseconds
         return min(ping, min(dead, probeDeadline ?? .max))
     }
@@ -314,7 +321,7 @@ package struct Session: Sendable {
         if now - lastHeardAt >= SyncLimits.deadMilliseconds {
             return [.refuse(SyncError(.timeout, "the peer was silent for too long"))]
         }
-        if now - max(lastHeardAt, lastPingAt) >= SyncLimits.pingMilliseconds {
+        if now - max(lastHeardAt, lastPingAt) >= pingDelay {
             return [ping(now)]
         }
         return []

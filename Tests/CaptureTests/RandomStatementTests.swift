@@ -106,19 +106,7 @@ struct Shape: Sendable, CustomTestStringConvertible {
         ]
         let seed = SeededGenerator.fresh()
         let pair = try CapturedPair(pragmas[round] + shape.setup, tables: shape.tables)
-        // Any trigger changes how SQLite works: the rows of an UPDATE are visited in another order, on
-        // which statements that collide with themselves depend; with recursive_triggers some UPDATE OR
-        // REPLACE fail that would not; and a failed INSERT does not leave its deferred foreign
-        // keys counted. The twin gets triggers that do nothing.
-        for (table, event) in shape.tables.flatMap({
-            [($0, "UPDATE"), ($0, "DELETE"), ($0, "INSERT")]
-        }) {
-            try pair.plain.execute(
-                """
-                CREATE TRIGGER "idle \(table) \(event)" AFTER \(event) ON "\(table)"
-                BEGIN SELECT 1; END
-                """)
-        }
+        try pair.plain.addIdleTriggers(to: shape.tables)
         var statements = StatementGenerator(seed: seed, tables: pair.tables.map(\.schema))
         for number in 0..<Self.statementsPerRun {
             let batch = statements.next()
@@ -128,6 +116,22 @@ struct Shape: Sendable, CustomTestStringConvertible {
                 )
                 return
             }
+        }
+    }
+}
+
+extension Connection {
+    /// Any trigger changes how SQLite works: the rows of an UPDATE are visited in another order, on
+    /// which statements that collide with themselves depend; with recursive_triggers some UPDATE OR
+    /// REPLACE fail that would not; and a failed INSERT does not leave its deferred foreign keys
+    /// counted. So the twin gets triggers that do nothing.
+    func addIdleTriggers(to tables: [String]) throws {
+        for (table, event) in tables.flatMap({ [($0, "UPDATE"), ($0, "DELETE"), ($0, "INSERT")] }) {
+            try execute(
+                """
+                CREATE TRIGGER "idle \(table) \(event)" AFTER \(event) ON "\(table)"
+                BEGIN SELECT 1; END
+                """)
         }
     }
 }

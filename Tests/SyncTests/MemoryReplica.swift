@@ -18,6 +18,7 @@ final class MemoryReplica: SyncReplica {
         var kernel = Kernel()
         /// What was merged into this row beyond the vector.
         var context = VersionVector()
+        var hash: UInt64 = 0
     }
 
     private(set) var origin: Origin
@@ -27,6 +28,9 @@ final class MemoryReplica: SyncReplica {
     private(set) var columns: Set<String> = ["value"]
     private var resumePoints: [Origin: ResumePoint] = [:]
     private var journal: [(key: String, value: String?)] = []
+    private var digest: UInt64 = 0
+    /// Rows with a context.
+    private var beyond: Set<String> = []
     private var clock: UInt64 = 1
     private var nextOrigin: () -> Origin
 
@@ -40,6 +44,8 @@ final class MemoryReplica: SyncReplica {
     private(set) var newOrigins: [String] = []
     fileprivate(set) var openSources = 0
     fileprivate(set) var closedTwice = 0
+    /// Sources that went away without being closed.
+    fileprivate(set) var droppedSources = 0
     fileprivate(set) var openedSources = 0
     fileprivate(set) var lastResume: ResumePoint?
 
@@ -75,7 +81,21 @@ final class MemoryReplica: SyncReplica {
     func corrupt(_ key: String) {
         guard var write = rows[key]?.kernel.writes.first else { return }
         write.values = [ColumnValue(0, .string("damaged"))]
-        rows[key]?.kernel = Kernel(writes: [write])
+        set(key, Row(kernel: Kernel(writes: [write])))
+    }
+
+    private func set(_ key: String, _ row: Row) {
+        var row = row
+        digest ^= rows[key]?.hash ?? 0
+        row.hash = 0
+        if !row.kernel.isEmpty {
+            var writer = ByteWriter()
+            MemoryReplica.encode(key, Row(kernel: row.kernel), &writer)
+            row.hash = hash64(writer.bytes)
+        }
+        digest ^= row.hash
+        rows[key] = row
+        if row.context.isEmpty { beyond.remove(key) } else { beyond.insert(key) }
     }
 
     /// An older copy of this replica, as a restored file is.
@@ -84,6 +104,8 @@ final class MemoryReplica: SyncReplica {
         copy.origin = origin
         copy.vector = vector
         copy.rows = rows
+        copy.digest = digest
+        copy.beyond = beyond
         copy.columns = columns
         copy.resumePoints = resumePoints
         copy.journal = journal
@@ -108,7 +130,7 @@ final class MemoryReplica: SyncReplica {
             } else {
                 row.kernel.delete(dot, stamp)
             }
-            rows[key] = row
+            set(key, row)
             vector[origin] = dot.number
         }
         journal = []
@@ -119,22 +141,20 @@ final class MemoryReplica: SyncReplica {
     func summary() throws -> ReplicaSummary {
         try mayFail()
         fold()
-        var digest: UInt64 = 0
-        var beyond: [Dot] = []
-        for (key, row) in rows where !row.kernel.isEmpty {
-            var writer = ByteWriter()
-            MemoryReplica.encode(key, Row(kernel: row.kernel), &writer)
-            digest ^= hash64(writer.bytes)
-            beyond += row.kernel.writes.map(\.dot).filter { !vector.contains($0) }
+        var dots: [Dot] = []
+        for key in beyond {
+            for write in rows[key]?.kernel.writes ?? [] where !vector.contains(write.dot) {
+                dots.append(write.dot)
+            }
         }
         var writer = ByteWriter()
-        for dot in beyond.sorted() {
+        for dot in dots.sorted() {
             writer.raw(dot.origin.bytes)
             writer.varint(dot.number)
         }
         return ReplicaSummary(
-            origin: origin, vector: vector, isWhole: beyond.isEmpty,
-            beyondHash: beyond.isEmpty ? 0 : hash64(writer.bytes), digest: digest,
+            origin: origin, vector: vector, isWhole: dots.isEmpty,
+            beyondHash: dots.isEmpty ? 0 : hash64(writer.bytes), digest: digest,
             schemaFingerprint: hash64(Array(columns.sorted().joined(separator: ",").utf8)))
     }
 
@@ -205,7 +225,7 @@ final class MemoryReplica: SyncReplica {
             row.context.join(other.context)
             row.context.join(header.snapshot)
             if vector.covers(row.context) { row.context = VersionVector() }
-            rows[key] = row
+            set(key, row)
             count += 1
             for write in other.kernel.writes { clock = max(clock, write.stamp.raw) }
         }
@@ -215,8 +235,10 @@ final class MemoryReplica: SyncReplica {
 
     private func end(_ header: DeltaHeader) {
         vector.join(header.snapshot)
-        for key in rows.keys where vector.covers(rows[key]?.context ?? VersionVector()) {
-            rows[key]?.context = VersionVector()
+        for key in beyond {
+            guard var row = rows[key], vector.covers(row.context) else { continue }
+            row.context = VersionVector()
+            set(key, row)
         }
         resumePoints[header.source] = nil
     }
@@ -326,6 +348,13 @@ private final class MemorySource: DeltaSource {
         return DeltaChunk(
             body: writer.bytes, rows: part.count, position: DeltaPosition(dot: last.0),
             isLast: rest.isEmpty)
+    }
+
+    // A process that died gave its snapshots back without a word.
+    deinit {
+        guard !isClosed else { return }
+        replica.openSources -= 1
+        replica.droppedSources += 1
     }
 
     func close() {

@@ -54,6 +54,9 @@ final class SimulatedLink: Link {
     }
 
     var queuedBytes: Int {
+        if let rate = network.bytesPerMillisecond {
+            return Int(max(departsAt, network.now) - network.now) * rate
+        }
         queue.removeAll { $0.departsAt <= network.now }
         return queue.reduce(0) { $0 + $1.size }
     }
@@ -81,6 +84,10 @@ final class SimulatedLink: Link {
                 let other = self.other, !other.isClosed
             else { return }
             network.deliver(frame, to: other)
+        }
+        // A long frame comes in bit by bit.
+        for moment in stride(from: arrivesAt - spent + 2_000, to: arrivesAt, by: 2_000) {
+            network.schedule(at: moment) { [network] in network.trickle(self) }
         }
         if spent > 0 {
             network.schedule(at: departsAt) { [network] in network.writable(self) }
@@ -389,6 +396,14 @@ final class SimulatedNetwork {
     fileprivate func writable(_ end: SimulatedLink) {
         guard !end.isClosed, end.connection.isOpen, let id = end.id else { return }
         enter(end.node) { $0.linkWritable(id, now: self.now) }
+    }
+
+    fileprivate func trickle(_ end: SimulatedLink) {
+        let connection = end.connection
+        guard connection.isOpen, !connection.isBlackHole, let other = end.other, !other.isClosed,
+            let id = other.id
+        else { return }
+        enter(other.node) { $0.heard(id, now: self.now) }
     }
 
     fileprivate func record(_ frame: [UInt8], on end: SimulatedLink) { onFrame?(frame, end) }

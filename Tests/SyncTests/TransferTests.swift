@@ -11,8 +11,8 @@ import Wire
     private func small(_ seed: UInt64 = 7) -> Cluster {
         let cluster = Cluster(2, seed: seed)
         for replica in cluster.replicas { replica.chunkRows = 3 }
-        cluster.fill(0, rows: 8, prefix: "a")
-        cluster.fill(1, rows: 5, prefix: "b")
+        cluster.fill(0, rows: 6, prefix: "a")
+        cluster.fill(1, rows: 4, prefix: "b")
         return cluster
     }
 
@@ -182,7 +182,7 @@ import Wire
         cluster.network.restart(cluster.nodes[0])
         cluster.network.discover(cluster.nodes[0], cluster.nodes[2])
         #expect(cluster.network.run(for: 60_000) { cluster.isConverged })
-        cluster.expectSound()
+        cluster.expectSound(hasStops: true)
     }
 
     @Test func aBusyStoreDelaysAndLosesNothing() {

@@ -22,3 +22,6 @@ struct starling_file_identity {
     int64_t born;
 };
 int starling_identify_file(const char *path, struct starling_file_identity *identity);
+
+/* environ is a global variable of C that strict concurrency cannot check. */
+char **starling_environment(void);

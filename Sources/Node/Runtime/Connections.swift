@@ -59,7 +59,8 @@ extension NodeService {
     ) {
         let connection = PeerConnection(stream)
         let id = engine.linkOpened(
-            connection, direction: direction, address: address ?? Self.address(of: stream), now: now)
+            connection, direction: direction, address: address ?? Self.address(of: stream), now: now
+        )
         connection.id = id
         connections[id] = connection
         stream.onRead = { [unowned self, unowned connection] bytes in

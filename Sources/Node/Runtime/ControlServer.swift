@@ -131,13 +131,16 @@ final class ControlServer {
         let isSettled = peers.allSatisfy { $0.state != "connecting" && $0.state != "syncing" }
         waiters.removeAll { waiter in
             let isLate = waiter.deadline.map { now >= $0 } ?? false
-            let isDone = waiter.isSync ? isSettled && (isSynced || now - waiter.startedAt > 500)
+            let isDone =
+                waiter.isSync
+                ? isSettled && (isSynced || now - waiter.startedAt > 500)
                 : isSynced && !service.context.replica.isScanning
             guard isDone || isLate else { return false }
             let isWell = isDone && isSynced
             waiter.client.send(
                 .result(
-                    waiter.isSync ? syncResult(waiter, peers, isWell)
+                    waiter.isSync
+                        ? syncResult(waiter, peers, isWell)
                         : waitResult(peers, isWell, waited: now - waiter.startedAt)))
             return true
         }

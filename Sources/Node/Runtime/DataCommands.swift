@@ -207,7 +207,8 @@ extension NodeContext {
             case .presence: "delete"
             }
         func value(_ values: [(column: String, value: Value)]) -> JSONValue {
-            item.kind == .cell ? values.first.map { JSONValue($0.value) } ?? .null
+            item.kind == .cell
+                ? values.first.map { JSONValue($0.value) } ?? .null
                 : JSONValue(row: values)
         }
         let siblings: [JSONValue] = item.losers.enumerated().map { index, loser in

@@ -36,7 +36,8 @@ enum Doctor {
                     ? DoctorCheck("file", .ok, "\(context.replica.path) is sound")
                     : DoctorCheck(
                         "file", .fail, "the database is damaged: \(problems[0])",
-                        remedy: "stop the node, restore a copy of the file and start the node: what "
+                        remedy:
+                            "stop the node, restore a copy of the file and start the node: what "
                             + "is missing comes back from peers"))
             if let problem = try context.replica.journalModeProblem() {
                 checks.append(DoctorCheck("journal mode", .fail, problem))
@@ -61,7 +62,8 @@ enum Doctor {
         }
         var checks = [
             DoctorCheck(
-                "tables", .ok, "\(synced.count) synced, triggers armed: "
+                "tables", .ok,
+                "\(synced.count) synced, triggers armed: "
                     + synced.prefix(8).map(\.name).joined(separator: ", "))
         ]
         for (_, message) in context.replica.problems.filter({ $0.key != "origin" })

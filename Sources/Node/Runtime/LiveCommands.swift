@@ -123,7 +123,7 @@ extension NodeService {
                     "answered", .fail, "\(peer.lastError ?? "it does not answer") (\(tries))",
                     remedy: peer.remedy
                         ?? "check that it runs, and that no firewall is between the two; "
-                            + "`starling sync` tries again now"))
+                        + "`starling sync` tries again now"))
         }
         if isLinked {
             let behind = peer.behind ?? 0

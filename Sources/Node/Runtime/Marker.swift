@@ -1,8 +1,8 @@
 // The proof that the database is the one this node left: a small file outside it. When the proof fails,
 // the replica goes on under a new origin, which costs one entry in a vector and no data.
 
-internal import CausalModel
 internal import CPlatform
+internal import CausalModel
 package import Store
 
 #if canImport(Glibc)

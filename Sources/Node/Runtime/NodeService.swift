@@ -81,12 +81,13 @@ final class NodeService {
         do {
             return try loop.listen(host: wanted.host, port: wanted.port, accept)
         } catch let error as TransportError
-        where error.code == .addressInUse && options.listen == nil
+            where error.code == .addressInUse && options.listen == nil
             && wanted.port == HostPort.portDefault
         {
             return try loop.listen(host: wanted.host, port: 0, accept)
         } catch let error as TransportError
-        where error.code == .addressNotAvailable && wanted.host == "::" && options.listen == nil {
+            where error.code == .addressNotAvailable && wanted.host == "::" && options.listen == nil
+        {
             // A machine without IPv6.
             return try loop.listen(host: "0.0.0.0", port: wanted.port, accept)
         }
@@ -106,7 +107,8 @@ final class NodeService {
         startDiscovery()
         startTimers()
         let listening = listenAddress ?? "nowhere"
-        log.info("node \(context.name) (\(context.identity.node.prefix(8))) listens on \(listening)")
+        log.info(
+            "node \(context.name) (\(context.identity.node.prefix(8))) listens on \(listening)")
         engine.storeChanged(now: now)
         pump()
         loop.run()

@@ -34,6 +34,8 @@ enum StructureGuard {
             detail: type)
         guard type.utf8.count <= SchemaLimits.typeBytesMax else { throw failure }
         var tokens = SQLTokenizer.tokens(of: type)
+        // A comment is no token, and it would swallow what follows the type.
+        guard SQLToken.normalForm(tokens) == type else { throw failure }
         if tokens.last?.isSymbol(")") == true {
             guard let open = tokens.lastIndex(where: { $0.isSymbol("(") }) else { throw failure }
             let inside = TokenCursor.items(of: Array(tokens[(open + 1)..<(tokens.count - 1)]))

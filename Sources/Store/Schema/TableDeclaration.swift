@@ -166,7 +166,7 @@ struct IndexDeclaration: Equatable {
                 item.removeLast()
             }
             if item.count > 2, item[item.count - 2].isWord("COLLATE") { item.removeLast(2) }
-            expressions.append(SQLToken.normalForm(item))
+            expressions.append(SQLToken.normalForm(TokenCursor.unwrapped(item)))
         }
         if cursor.take("WHERE") { partialSQL = SQLToken.normalForm(cursor.rest()) }
     }
@@ -221,6 +221,13 @@ struct TokenCursor {
         position += 2
         defer { position += 1 }
         return peek.flatMap { ConflictClause(rawValue: asciiUppercased($0.text)) }
+    }
+
+    /// `tokens` without parentheses around all of them.
+    static func unwrapped(_ tokens: [SQLToken]) -> [SQLToken] {
+        var cursor = TokenCursor(tokens)
+        let inner = cursor.group()
+        return inner.isEmpty || cursor.peek != nil ? tokens : unwrapped(inner)
     }
 
     /// `tokens` cut at the commas outside parentheses.

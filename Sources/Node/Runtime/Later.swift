@@ -1,3 +1,0 @@
-extension NodeCommands {
-    package static func demo(_ say: (String) -> Void) throws -> JSONValue { .null }
-}
