@@ -191,6 +191,11 @@ extension Replica {
             row.isShown = false
         }
         guard hasChanged else { return }
+        if !entry.parentColumns.isEmpty {
+            let isWhole = entries.changes.contains { $0.kind != .update }
+            let columns = entries.changes.flatMap(\.columns)
+            noteVacated(entry, old: old, columns: isWhole ? .all : ColumnSet(columns))
+        }
         let values = isDeleted ? entries.oldValues ?? current : current
         fillFreshValues(&row.kernel, from: firstFresh, values: values, access: access)
         row.tableValues = row.isShown ? current : nil

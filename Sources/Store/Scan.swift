@@ -118,6 +118,7 @@ extension Replica {
         }
         row.isShown = true
         row.tableValues = current
+        noteVacated(entry, old: old, columns: .all)
         try saveOwnNumber()
         try noteTouched(entry, key: key, old: old, row: row)
         try save(entry, key: key, old: old, row: row)
@@ -158,6 +159,7 @@ extension Replica {
         let now = stamp(second: environment.wallClock() / 1000)
         row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: now), erasing: true)
         row.isShown = false
+        noteVacated(entry, old: old, columns: .all)
         try saveOwnNumber()
         try noteTouched(entry, key: key, old: old, row: row)
         try save(entry, key: key, old: old, row: row)

@@ -55,8 +55,8 @@ final class TableEntry {
     var armed: TableSchema?
     /// Statements on the app's table; set when live.
     var access: TableAccess?
-    /// A foreign key names columns of this table other than its primary key.
-    var isParentByValue = false
+    /// The columns besides the primary key that foreign keys name.
+    var parentColumns: Set<ColumnID> = []
 
     /// The unique indexes besides the primary key.
     var uniqueIndexes: [IndexSchema] {

@@ -113,6 +113,24 @@ import Values
         #expect(try cluster.rows(0, "SELECT id FROM children ORDER BY id").count == 2)
     }
 
+    /// Reproducer: seed 20857. A program without foreign keys takes away what children name.
+    @Test(arguments: [
+        "UPDATE parents SET code = 'two'", "REPLACE INTO parents VALUES(1, 'two', NULL)",
+        "UPDATE parents SET code = 'two'; DELETE FROM parents",
+    ])
+    func childrenOfAValueThatLeftAreParked(sql: String) throws {
+        let cluster = try Cluster(2, schema: family, track: ["parents", "children"])
+        try cluster[0].app.execute(
+            "INSERT INTO parents VALUES(1,'one',NULL); INSERT INTO children VALUES('a',NULL,'one')")
+        try cluster.converge()
+        try cluster[0].app.execute("PRAGMA foreign_keys = OFF; " + sql)
+        try cluster.converge()
+        try expect(cluster, parks: 1)
+        try cluster[1].app.execute("INSERT INTO parents VALUES(7,'one',NULL)")
+        try cluster.converge()
+        try expect(cluster, parks: 0)
+    }
+
     @Test func aRingOfParentsIsShownOrHiddenWhole() throws {
         let schema = """
             CREATE TABLE r(id INTEGER PRIMARY KEY, next INTEGER REFERENCES r(id)

@@ -38,8 +38,8 @@ struct RandomTable {
             name: "items",
             create: """
                 CREATE TABLE items(id INTEGER PRIMARY KEY, u TEXT UNIQUE,
-                    lo INTEGER NOT NULL DEFAULT 0, hi INTEGER NOT NULL DEFAULT 5, t TEXT COLLATE NOCASE,
-                    CHECK(lo <= hi));
+                    lo INTEGER NOT NULL DEFAULT 0, hi INTEGER NOT NULL DEFAULT 5,
+                    t TEXT COLLATE NOCASE, CHECK(lo <= hi));
                 CREATE UNIQUE INDEX items_t ON items(t) WHERE lo > 0
                 """,
             key: [Column(name: "id", values: numbers)],
