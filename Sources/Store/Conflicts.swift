@@ -85,7 +85,8 @@ extension Replica {
 
     /// Shows what lost, on every node: a local write that replaces the siblings.
     ///
-    /// `loser` picks one of several; the last of the list, the one that lost narrowest, if not given.
+    /// `loser` picks one of several; the last of the list, the one that lost narrowest, if not
+    /// given.
     package func restoreConflict(_ id: String, loser: Int? = nil) throws {
         try settleConflict(id) { row, conflict, entry in
             switch conflict {

@@ -123,7 +123,8 @@ final class DeltaReader: DeltaSource {
         }
         self.scans = scans.sorted { $0.origin < $1.origin }
         var accesses: [Int64: TableAccess] = [:]
-        // A program may alter a table while the delta is read: the snapshot has the structure of now.
+        // A program may alter a table while the delta is read: the snapshot has the structure of
+        // now.
         let structures = replica.tables.compactMapValues { $0.isLive ? $0.armed : nil }
         rowReader = RowReader(
             readRow: try connection.prepare(

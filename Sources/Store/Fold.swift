@@ -184,12 +184,18 @@ extension Replica {
             hasChanged = try apply(change, to: &row, entry: entry) || hasChanged
         }
         if row.isShown, current == nil, isLastBatch {
-            // Gone without a delete entry, as when a trigger of the app removes what is being written.
+            // Gone without a delete entry, as when a trigger of the app removes what is being
+            // written.
             if old == nil { return }
             row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: clock), erasing: true)
             row.isShown = false
         }
         guard hasChanged else { return }
+        if !entry.parentColumns.isEmpty {
+            let isWhole = entries.changes.contains { $0.kind != .update }
+            let columns = entries.changes.flatMap(\.columns)
+            noteVacated(entry, old: old, columns: isWhole ? .all : ColumnSet(columns))
+        }
         let values = isDeleted ? entries.oldValues ?? current : current
         fillFreshValues(&row.kernel, from: firstFresh, values: values, access: access)
         row.tableValues = row.isShown ? current : nil

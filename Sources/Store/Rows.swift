@@ -14,7 +14,8 @@ struct Row {
     /// What this row has seen beyond the replica's vector; nil when nothing.
     var context: VersionVector?
     var hash: UInt64 = 0
-    /// The values in the app's table as they are now, in the order of its access; nil when not read.
+    /// The values in the app's table as they are now, in the order of its access; nil when not
+    /// read.
     var tableValues: [Value]?
     /// Columns by dot whose values only the table knew, when the row is gone from it.
     var held: [Dot: [ColumnID]] = [:]
@@ -62,8 +63,8 @@ struct RowReader {
         return row
     }
 
-    /// Adds the values that the table holds. A row that is gone has a delete in the journal still to
-    /// be folded, which brings the values; until then they are NULL and nobody sees them.
+    /// Adds the values that the table holds. A row that is gone has a delete in the journal still
+    /// to be folded, which brings the values; until then they are NULL and nobody sees them.
     private func fill(
         _ write: inout Write, _ columns: [ColumnID], access: TableAccess, values: [Value]?
     ) {
@@ -86,8 +87,8 @@ extension StoreError {
     static func hollow(_ entry: TableEntry) -> StoreError {
         StoreError(
             .notFound,
-            "rows of \(entry.name) cannot be synced because their table was dropped or cannot be read: "
-                + "create it again as it was, with its rows")
+            "rows of \(entry.name) cannot be synced because their table was dropped or cannot "
+                + "be read: create it again as it was, with its rows")
     }
 }
 

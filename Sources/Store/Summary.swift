@@ -101,8 +101,8 @@ extension Replica: SyncReplica {
     // MARK: WAL
 
     /// Moves the WAL into the database when that is safe: this connection holds the write lock
-    /// meanwhile, so that no other connection writes or checkpoints at the same moment (the WAL-reset
-    /// race of SQLite up to 3.51.2).
+    /// meanwhile, so that no other connection writes or checkpoints at the same moment (the
+    /// WAL-reset race of SQLite up to 3.51.2).
     package func checkpointIfSafe() throws {
         try translated {
             let reader = try readerForCheckpoint()

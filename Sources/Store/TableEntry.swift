@@ -1,5 +1,5 @@
-// One table as the replica knows it: its columns, layouts and policy, whether or not the table exists
-// in the file. The rows' kernels are numbered by the ids given out here.
+// One table as the replica knows it: its columns, layouts and policy, whether or not the table
+// exists in the file. The rows' kernels are numbered by the ids given out here.
 
 internal import CausalModel
 internal import Codec
@@ -55,8 +55,8 @@ final class TableEntry {
     var armed: TableSchema?
     /// Statements on the app's table; set when live.
     var access: TableAccess?
-    /// A foreign key names columns of this table other than its primary key.
-    var isParentByValue = false
+    /// The columns besides the primary key that foreign keys name.
+    var parentColumns: Set<ColumnID> = []
 
     /// The unique indexes besides the primary key.
     var uniqueIndexes: [IndexSchema] {

@@ -68,8 +68,8 @@ extension Replica {
                     problems.append(
                         TrackProblem(
                             .error, .untrackedParent,
-                            "\(schema.name) refers to \(parent), which is not tracked: its rows would "
-                                + "have no parent elsewhere; track both: "
+                            "\(schema.name) refers to \(parent), which is not tracked: its rows "
+                                + "would have no parent elsewhere; track both: "
                                 + "`starling track \(parent) \(schema.name)`"))
                 }
                 reports.append(
@@ -123,8 +123,8 @@ extension Replica {
         schemaVersion = try connection.integer("PRAGMA schema_version") ?? -1
     }
 
-    /// Stops syncing tables here. Their rows stay in the table, and what is known of them is kept and
-    /// forwarded to others.
+    /// Stops syncing tables here. Their rows stay in the table, and what is known of them is kept
+    /// and forwarded to others.
     package func untrack(_ names: [String]) throws {
         try translated {
             for name in names {
@@ -201,8 +201,8 @@ extension Replica {
             entry.access = nil
             try saveTable(entry)
             problems["table \(TableEntry.folded(entry.name))"] =
-                "a program dropped the table \(entry.name), which is synced: create it again as it was. "
-                + "Rows that are not in it then count as deleted, on all nodes"
+                "a program dropped the table \(entry.name), which is synced: create it again as it "
+                + "was. Rows that are not in it then count as deleted, on all nodes"
             return
         }
         let isArmed = try Capture.isArmed(schema, id: entry.id, in: connection)

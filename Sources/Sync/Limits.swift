@@ -61,6 +61,7 @@ package enum SyncLimits {
     package static let fullMeshMax = 8
     package static let ringNeighbours = 2
     package static let randomNeighbours = 2
-    /// New origins taken because one peer knew more of ours than we do; beyond it the peer is lying.
+    /// New origins taken because one peer knew more of ours than we do; beyond it the peer is
+    /// lying.
     package static let originChangesMax = 3
 }

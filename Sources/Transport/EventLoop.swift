@@ -33,6 +33,9 @@ package final class EventLoop {
     private var idle: Handle?
     private var deferred: [() -> Void] = []
 
+    /// The version of libuv in this process, as `1.44.2`.
+    package static var libraryVersion: String { String(cString: uv_version_string()) }
+
     /// Makes a loop and, for the whole process, turns SIGPIPE off.
     ///
     /// - Throws: ``TransportError`` when the system gives no more descriptors or memory.

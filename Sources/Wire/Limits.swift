@@ -28,7 +28,8 @@ package enum WireLimits {
     /// Credits in one message.
     package static let creditMax: UInt64 = 1 << 16
 
-    /// Bodies below this are compressed harder: it costs nothing and they are most of the live stream.
+    /// Bodies below this are compressed harder: it costs nothing and they are most of the live
+    /// stream.
     package static let smallBodyBytesMax = 16 * 1024
     /// Bodies below this are sent as they are: Zstandard's frame would cost more than it saves.
     package static let compressedBodyBytesMin = 96

@@ -1,5 +1,5 @@
-// Constraints of the app's schema stay in force: what they refuse is parked, the same row everywhere, and
-// comes back when what was in its way is gone.
+// Constraints of the app's schema stay in force: what they refuse is parked, the same row
+// everywhere, and comes back when what was in its way is gone.
 
 import CausalModel
 import SQLite
@@ -47,7 +47,8 @@ import Values
         let cluster = try Cluster(
             2,
             schema: """
-                CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, lo INTEGER, hi INTEGER, CHECK(lo <= hi))
+                CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, lo INTEGER, hi INTEGER,
+                    CHECK(lo <= hi))
                 """, track: ["t"])
         try cluster[0].app.execute("INSERT INTO t VALUES('a', 3, 6)")
         try cluster.converge()
@@ -84,7 +85,8 @@ import Values
     }
 
     private let family = """
-        CREATE TABLE parents(id INTEGER PRIMARY KEY, code TEXT UNIQUE, up INTEGER REFERENCES parents(id));
+        CREATE TABLE parents(id INTEGER PRIMARY KEY, code TEXT UNIQUE,
+            up INTEGER REFERENCES parents(id));
         CREATE TABLE children(id TEXT PRIMARY KEY NOT NULL,
             p INTEGER REFERENCES parents(id) ON DELETE CASCADE, pc TEXT REFERENCES parents(code))
         """
@@ -109,6 +111,24 @@ import Values
         try cluster.converge()
         try expect(cluster, parks: 0)
         #expect(try cluster.rows(0, "SELECT id FROM children ORDER BY id").count == 2)
+    }
+
+    /// Reproducer: seed 20857. A program without foreign keys takes away what children name.
+    @Test(arguments: [
+        "UPDATE parents SET code = 'two'", "REPLACE INTO parents VALUES(1, 'two', NULL)",
+        "UPDATE parents SET code = 'two'; DELETE FROM parents",
+    ])
+    func childrenOfAValueThatLeftAreParked(sql: String) throws {
+        let cluster = try Cluster(2, schema: family, track: ["parents", "children"])
+        try cluster[0].app.execute(
+            "INSERT INTO parents VALUES(1,'one',NULL); INSERT INTO children VALUES('a',NULL,'one')")
+        try cluster.converge()
+        try cluster[0].app.execute("PRAGMA foreign_keys = OFF; " + sql)
+        try cluster.converge()
+        try expect(cluster, parks: 1)
+        try cluster[1].app.execute("INSERT INTO parents VALUES(7,'one',NULL)")
+        try cluster.converge()
+        try expect(cluster, parks: 0)
     }
 
     @Test func aRingOfParentsIsShownOrHiddenWhole() throws {

@@ -15,7 +15,8 @@ private let tasks = "CREATE TABLE tasks(id TEXT PRIMARY KEY NOT NULL, title TEXT
         for member in cluster.members { #expect(try member.replica.verify() == []) }
     }
 
-    /// Writes whose time is any number that a broken clock can give, the ceiling of stamps included.
+    /// Writes whose time is any number that a broken clock can give, the ceiling of stamps
+    /// included.
     @Test(arguments: [
         "9e9", "-9e9", "9e300", "0", "NULL", "1e999", "'text'", "1.4e15", "2488069.5",
     ])
@@ -25,7 +26,8 @@ private let tasks = "CREATE TABLE tasks(id TEXT PRIMARY KEY NOT NULL, title TEXT
         try cluster.converge(rounds: 1)
         try cluster[0].app.execute(
             """
-            INSERT INTO tasks VALUES('a', 'one', NULL); UPDATE tasks SET note = 'far' WHERE id = 'b';
+            INSERT INTO tasks VALUES('a', 'one', NULL);
+            UPDATE tasks SET note = 'far' WHERE id = 'b';
             UPDATE _starling_journal_1 SET at = \(day)
             """)
         try cluster.converge(rounds: 1)

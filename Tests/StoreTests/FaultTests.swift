@@ -1,5 +1,5 @@
-// What goes wrong around a store: locks, disks, damage, hostile peers. Each ends in an error that says what to
-// do, and loses nothing.
+// What goes wrong around a store: locks, disks, damage, hostile peers. Each ends in an error that
+// says what to do, and loses nothing.
 
 import CausalModel
 import Codec

@@ -26,7 +26,9 @@ private let schema = """
         try cluster.converge()
         for member in 0..<2 {
             try cluster[member].app.execute(
-                "UPDATE tasks SET note='by \(member)' WHERE id='m0'; DELETE FROM tasks WHERE id='m1'"
+                """
+                UPDATE tasks SET note='by \(member)' WHERE id='m0'; DELETE FROM tasks WHERE id='m1'
+                """
             )
         }
         try cluster.converge()

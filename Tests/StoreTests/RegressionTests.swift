@@ -146,8 +146,8 @@ private let tasks = """
         try expectEqual(cluster)
     }
 
-    /// Reproducer: seeds 1338, 2564 and 3933 of an earlier simulation: the digest lost what was folded
-    /// while the file was opened.
+    /// Reproducer: seeds 1338, 2564 and 3933 of an earlier simulation: the digest lost what was
+    /// folded while the file was opened.
     @Test func whatIsFoldedAtOpeningIsKeptWhole() throws {
         let cluster = try Cluster(1, schema: tasks, track: ["tasks"])
         try cluster[0].app.execute(
@@ -214,7 +214,8 @@ private let tasks = """
                     == [
                         [.string("changed"), .integer(0)], [.string("three"), .integer(5)],
                     ])
-            // Nobody knows which columns the rebuild changed, so the peer's note is beside or shown.
+            // Nobody knows which columns the rebuild changed, so the peer's note is beside or
+            // shown.
             let kept = try cluster[member].replica.conflicts().flatMap(\.losers).flatMap(\.values)
             #expect(kept.contains { $0.column == "note" && $0.value == .string("n") })
         }

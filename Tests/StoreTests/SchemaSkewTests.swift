@@ -1,4 +1,5 @@
-// Nodes that know other tables and columns than their peers: nothing is lost, everything is forwarded.
+// Nodes that know other tables and columns than their peers: nothing is lost, everything is
+// forwarded.
 
 import CausalModel
 import SQLite
@@ -39,7 +40,8 @@ private let tasks = """
         try cluster.add("end")
         try cluster[0].app.execute(
             """
-            INSERT INTO tasks VALUES('a','one',0,NULL); ALTER TABLE tasks ADD COLUMN colour DEFAULT 'red';
+            INSERT INTO tasks VALUES('a','one',0,NULL);
+            ALTER TABLE tasks ADD COLUMN colour DEFAULT 'red';
             UPDATE tasks SET colour='blue'; INSERT INTO tasks(id) VALUES('b')
             """)
         try sendBlind(cluster, 0, 1)
@@ -89,7 +91,8 @@ private let tasks = """
         let cluster = try Cluster(2, schema: tasks, track: ["tasks"])
         try cluster[0].app.execute(
             """
-            INSERT INTO tasks VALUES('a','one',0,NULL); ALTER TABLE tasks ADD COLUMN colour DEFAULT 'red';
+            INSERT INTO tasks VALUES('a','one',0,NULL);
+            ALTER TABLE tasks ADD COLUMN colour DEFAULT 'red';
             UPDATE tasks SET colour='blue'
             """)
         try sendBlind(cluster, 0, 1)

@@ -40,7 +40,8 @@ import Values
         let list = columns.map(quotedIdentifier).joined(separator: ", ")
         for (index, value) in TypesTests.values.enumerated() {
             try app.run(
-                "INSERT INTO \(quotedIdentifier(name))(id, \(list)) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO \(quotedIdentifier(name))(id, \(list)) "
+                    + "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [.integer(Int64(index))] + columns.map { _ in value })
         }
         // The same by updates, in another order.
@@ -49,7 +50,8 @@ import Values
         for value in TypesTests.values.reversed() {
             for column in columns {
                 try app.run(
-                    "UPDATE \(quotedIdentifier(name)) SET \(quotedIdentifier(column)) = ? WHERE id = 1000",
+                    "UPDATE \(quotedIdentifier(name)) SET \(quotedIdentifier(column)) = ? "
+                        + "WHERE id = 1000",
                     [value])
             }
             try cluster.send(0, 1)

@@ -24,7 +24,7 @@ final class FileCluster {
             id TEXT PRIMARY KEY NOT NULL, title TEXT, done INTEGER NOT NULL DEFAULT 0, note BLOB)
         """
 
-    /// - Parameter owners: how many of the nodes have and track the table from the start; the others
+    /// - Parameter owners: how many nodes have and track the table from the start; the others
     ///   get it from their peers.
     init(_ count: Int, owners: Int, seed: UInt64 = 1) throws {
         self.seed = seed

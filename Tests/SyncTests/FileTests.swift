@@ -113,8 +113,8 @@ import Wire
         for node in cluster.nodes {
             cluster.network.enter(node) { $0.syncNow(cluster.network.now) }
         }
-        // A flipped bit inside a value cannot be told from a value: TLS is what keeps it out. What is
-        // asked here is that nothing crashes, and that the connection works again.
+        // A flipped bit inside a value cannot be told from a value: TLS is what keeps it out. What
+        // is asked here is that nothing crashes, and that the connection works again.
         cluster.network.run(for: 60_000)
         #expect(cluster.nodes.allSatisfy { $0.engine.connectedPeers == 1 })
     }

@@ -39,7 +39,7 @@ import Testing
         let links = cluster.network.connections.filter(\.isOpen).count
         let rows = cluster.replicas.reduce(0) { $0 + $1.sentRows }
         print(
-            "\(count) nodes: equal \(cluster.network.now - start) ms after \(writers) of them wrote, "
+            "\(count) nodes: equal \(cluster.network.now - start) ms after \(writers) wrote, "
                 + "\(2 * links / count) links a node, "
                 + "\(Double(rows) / Double(writers * (count - 1))) sends of each row to each node")
 

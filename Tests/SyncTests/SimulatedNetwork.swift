@@ -75,8 +75,8 @@ final class SimulatedNetwork {
         }
     }
 
-    /// A new process, which knows what the old one remembered, on the same replica or on one that was
-    /// opened again.
+    /// A new process, which knows what the old one remembered, on the same replica or on one that
+    /// was opened again.
     func restart(_ node: SimulatedNode, replica: (any SyncReplica)? = nil) {
         let remembered = node.engine.book.remembered
         node.run = random.next()

@@ -20,15 +20,12 @@ extension NodeService {
         case "doctor":
             return ["checks": .array(Doctor.checks(context, live: self).map(\.json))]
         default:
-            // A person rather waits a moment than hears that an app was writing.
-            let usual = context.replica.busyMilliseconds
-            context.replica.busyMilliseconds = Self.personBusyMilliseconds
-            defer { context.replica.busyMilliseconds = usual }
+            // A person's command is worth a longer wait for a program's lock.
+            context.replica.busyMilliseconds = Limits.busyMilliseconds
+            defer { context.replica.busyMilliseconds = Limits.busyOnLoopMilliseconds }
             return try context.answer(request, reply: reply)
         }
     }
-
-    private static let personBusyMilliseconds: Int32 = 2000
 
     private var liveProblems: [ProblemFact] {
         [discoveryProblem, storeProblem, journalProblem, refusalProblem].compactMap(\.self)

@@ -41,6 +41,7 @@ final class NodeService {
     private var scanTimer: Transport.Timer?
     var derived: DerivedTables
     var rowsReceived = 0
+    private var addresses = NetworkAddresses.current()
     /// Set by a program that embeds the node: called once it runs.
     var onReady: (() -> Void)?
     private let acceptor = Acceptor()
@@ -102,14 +103,10 @@ final class NodeService {
         }
     }
 
-    /// How long the loop waits for a program that holds the database, before it does other work and
-    /// tries again.
-    private static let busyMilliseconds: Int32 = 50
-
     /// Runs until SIGINT, SIGTERM or a failure that no retry mends.
     func run() throws {
         defer { _ = loop.close() }
-        context.replica.busyMilliseconds = Self.busyMilliseconds
+        context.replica.busyMilliseconds = Store.Limits.busyOnLoopMilliseconds
         engine.onEvent = { [unowned self] in note($0) }
         try startAccepting()
         control = try ControlServer(service: self, path: context.home.socketPath)
@@ -215,7 +212,19 @@ final class NodeService {
         }
     }
 
+    /// A new address is a new chance: connections are probed, peers dialled and looked for.
+    private func watchNetwork() {
+        let present = NetworkAddresses.current()
+        guard present != addresses else { return }
+        addresses = present
+        log.info("the addresses of this machine changed")
+        engine.networkChanged(now)
+        discovery?.refresh()
+        pump()
+    }
+
     private func housekeeping() {
+        watchNetwork()
         if context.marker.isFileReplaced() {
             stop(
                 NodeError(
@@ -317,9 +326,6 @@ final class NodeService {
 
     // MARK: End
 
-    /// At the end nothing else waits.
-    private static let lastBusyMilliseconds: Int32 = 2000
-
     /// Ends the run: goodbyes are sent, then the loop stops.
     func stop(_ error: (any Error)?) {
         guard !isStopping else { return }
@@ -334,7 +340,8 @@ final class NodeService {
     }
 
     private func finish() throws {
-        context.replica.busyMilliseconds = Self.lastBusyMilliseconds
+        // At the end nothing else waits.
+        context.replica.busyMilliseconds = Store.Limits.busyMilliseconds
         defer { _ = unlink(context.home.socketPath) }
         savePeers()
         if let failure { throw failure }
