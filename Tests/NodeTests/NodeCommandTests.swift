@@ -152,6 +152,28 @@ import Darwin
         }
     }
 
+    /// Reproducer: what exceeded the queue of the control socket ended `watch` and `records` with
+    /// "the node stopped", and the node held all of it in memory.
+    @Test func watchOfALargeTableComesWhole() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        try await ann.sql(
+            """
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+            INSERT INTO jobs SELECT 'k' || i, printf('%.*c', 30000, 'x') FROM n;
+            """)
+        try await ann.start()
+        let watch = try flock.spawn(
+            [
+                "sh", "-c",
+                "'\(Flock.program)' --home '\(ann.home)' watch --since 0 | grep -c -m 3002 ''",
+            ], name: "watch")
+        try await watch.line(with: "3002")
+        // Others are served meanwhile and afterwards.
+        #expect(try await ann.ask("records", "jobs")["records"]?.array?.count == 3002)
+        #expect(try await ann.stop() == 0)
+    }
+
     @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
     func signalEndsTheNodeCleanly(number: Int32) async throws {
         let flock = Flock()

@@ -340,6 +340,8 @@ final class NodeService {
     }
 
     private func finish() throws {
+        // At the end nothing else waits.
+        context.replica.busyMilliseconds = Store.Limits.busyMilliseconds
         defer { _ = unlink(context.home.socketPath) }
         savePeers()
         if let failure { throw failure }
