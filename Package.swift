@@ -47,7 +47,7 @@ let package = Package(
         module("Wire", ["Codec", "CausalModel", "Values"]),
         module("Transport", ["CUV", "CPlatform"]),
         module("Discovery", ["CDNSSD", "CPlatform"]),
-        module("Sync", ["Store", "Wire", "CausalModel", "Values"]),
+        module("Sync", ["Store", "Wire", "Codec", "CausalModel", "Values"]),
         module(
             "Node",
             [
@@ -69,10 +69,16 @@ let package = Package(
         tests("CodecTests", ["Codec", "CausalModel", "Values"]),
         tests("CaptureTests", ["Store", "SQLite", "Values"]),
         tests("StoreTests", ["Store", "SQLite", "CausalModel", "Codec", "Values"]),
-        tests("SyncTests", ["Sync", "Store", "Wire", "CausalModel", "SQLite", "Values"]),
+        tests(
+            "SyncTests", ["Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values"]),
         tests("TransportTests", ["Transport"]),
-        tests("DiscoveryTests", ["Discovery"]),
-        tests("NodeTests", ["Node", "Store", "SQLite", "Values", "CausalModel"]),
+        .executableTarget(
+            name: "starling-probe", dependencies: ["Discovery", "CPlatform"], path: "Tests/Probe",
+            swiftSettings: settings),
+        tests("DiscoveryTests", ["Discovery", "starling-probe"]),
+        tests(
+            "NodeTests",
+            ["Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
         tests("HouseTests", []),
     ]
 )

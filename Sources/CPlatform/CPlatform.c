@@ -1,8 +1,12 @@
 /* What cannot be an inline function of the header. */
+#define _GNU_SOURCE
 #define _XOPEN_SOURCE 700
 #include "CPlatform.h"
 
+#include <fcntl.h>
 #include <ftw.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
     (void)info;
@@ -14,3 +18,25 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
 int starling_remove_tree(const char *path) {
     return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
+
+int starling_identify_file(const char *path, struct starling_file_identity *identity) {
+    memset(identity, 0, sizeof *identity);
+#if defined(__linux__) && defined(STATX_BTIME)
+    struct statx info;
+    if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, &info) != 0) return errno;
+    identity->device = (uint64_t)info.stx_dev_major << 32 | info.stx_dev_minor;
+    identity->inode = info.stx_ino;
+    if (info.stx_mask & STATX_BTIME)
+        identity->born = (int64_t)info.stx_btime.tv_sec * 1000000000 + info.stx_btime.tv_nsec;
+#else
+    struct stat info;
+    if (stat(path, &info) != 0) return errno;
+    identity->device = info.st_dev;
+    identity->inode = info.st_ino;
+#endif
+    return 0;
+}
+
+extern char **environ;
+
+char **starling_environment(void) { return environ; }

@@ -38,6 +38,7 @@ package struct SQLiteError: Error, Equatable, CustomStringConvertible, CustomDeb
     package var isBusy: Bool { code.primary == 5 || code.primary == 6 }
     package var isConstraint: Bool { code.primary == 19 }
     package var isUnique: Bool { [2067, 1555, 2579].contains(code.rawValue) }
+    package var isPrimaryKey: Bool { [1555, 2579].contains(code.rawValue) }
     package var isCheck: Bool { code.rawValue == 275 }
     package var isNotNull: Bool { code.rawValue == 1299 }
     package var isDataType: Bool { code.rawValue == 3091 }

@@ -1,3 +1,58 @@
+// The program `starling`: takes the process's words, streams and signals, and hands them on.
+
+import CPlatform
+import Node
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
 @main struct Main {
-    static func main() {}
+    static func main() {
+        let words = Array(CommandLine.arguments.dropFirst())
+        prepareSignals()
+        let environment: (String) -> String? = { name in
+            getenv(name).map { String(cString: $0) }
+        }
+        let application = Application(
+            commands: .program, environment: environment,
+            output: Output(descriptor: STDOUT_FILENO, environment: environment),
+            errors: Output(descriptor: STDERR_FILENO, environment: environment))
+        exit(application.run(words).rawValue)
+    }
+
+    /// A reader that goes away is an error of `write` and not a signal; Ctrl-C ends quietly,
+    /// unless whoever started the program chose that it is ignored. `run` takes the signals over.
+    private static func prepareSignals() {
+        _ = signal(SIGPIPE, SIG_IGN)
+        let earlier = signal(SIGINT) { _ in
+            // Only what a signal handler may call. A progress bar is wiped away.
+            let clearLine: StaticString = "\r\u{1b}[K"
+            if isatty(STDERR_FILENO) == 1 {
+                _ = write(STDERR_FILENO, clearLine.utf8Start, clearLine.utf8CodeUnitCount)
+            }
+            _exit(ExitCode.interrupted.rawValue)
+        }
+        if isIgnored(earlier) { _ = signal(SIGINT, SIG_IGN) }
+    }
+
+    private static func isIgnored(_ handler: (@convention(c) (Int32) -> Void)?) -> Bool {
+        unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+    }
+}
+
+extension NodeCommands {
+    /// The commands of this program.
+    static var program: NodeCommands {
+        NodeCommands(
+            initialize: { try NodeCommands.initialize($0) },
+            run: { try NodeCommands.run($0) },
+            offline: { try NodeCommands.offline($0) },
+            demo: { say in try NodeCommands.demo(say) },
+            bench: { options, progress in try NodeCommands.bench(options, progress) })
+    }
 }

@@ -14,3 +14,14 @@ static inline FILE *starling_stdout(void) { return stdout; }
 /* nftw needs _XOPEN_SOURCE before the first header, which Swift's clang importer does not set:
    removes a folder and everything in it; 0 when it is gone. */
 int starling_remove_tree(const char *path);
+
+/* What tells one file from another that has its name: statx and its constants are out of Swift's
+   reach. born is in nanoseconds, 0 where the file system does not know. Returns 0, or errno. */
+struct starling_file_identity {
+    uint64_t device, inode;
+    int64_t born;
+};
+int starling_identify_file(const char *path, struct starling_file_identity *identity);
+
+/* environ is a global variable of C that strict concurrency cannot check. */
+char **starling_environment(void);

@@ -1,0 +1,236 @@
+// The control socket: lines of JSON from commands on this machine, answered on the loop.
+
+internal import CausalModel
+internal import Store
+internal import Sync
+internal import Transport
+
+/// Serves `control.sock`. Requests of one connection are answered in turn; those that follow or wait
+/// stay open until they end or their asker goes.
+final class ControlServer {
+    private unowned let service: NodeService
+    private var listener: Listener?
+    private var clients: [ObjectIdentifier: Client] = [:]
+    private var waiters: [Waiter] = []
+    private var watchers: [Watcher] = []
+
+    private final class Client {
+        let stream: Transport.Stream
+        var lines = ControlLines(lineBytesMax: ControlLimits.requestBytesMax)
+        init(_ stream: Transport.Stream) { self.stream = stream }
+        func send(_ reply: ControlReply) { _ = stream.write(reply.line) }
+    }
+
+    /// A `wait` or `sync` that has not ended.
+    private struct Waiter {
+        let client: Client
+        let isSync: Bool
+        let startedAt: Milliseconds
+        let deadline: Milliseconds?
+        /// Changes that peers lacked, and rows that had come, when it began.
+        let behindBefore: Int64
+        let receivedBefore: Int
+    }
+
+    private struct Watcher {
+        let client: Client
+        var since: VersionVector
+        let tables: Set<String>?
+    }
+
+    static let syncMilliseconds: Milliseconds = 15_000
+    private static let pollMilliseconds: UInt64 = 25
+    private var pollTimer: Transport.Timer?
+
+    init(service: NodeService, path: String) throws {
+        self.service = service
+        listener = try service.loop.listen(unixPath: path) { [unowned self] in accept($0) }
+    }
+
+    func close() {
+        for waiter in waiters { waiter.client.send(.error(Self.stopping)) }
+        for watcher in watchers {
+            watcher.client.send(.result(["since": .string(NodeContext.token(watcher.since))]))
+        }
+        waiters.removeAll()
+        watchers.removeAll()
+        for client in clients.values { client.stream.finish(timeout: 1000) }
+        listener?.close()
+    }
+
+    private static let stopping = ControlError(.notRunning, "the node was stopped meanwhile")
+
+    private func accept(_ stream: Transport.Stream) {
+        let client = Client(stream)
+        clients[ObjectIdentifier(client)] = client
+        stream.onRead = { [unowned self] bytes in read([UInt8](copying: bytes), client) }
+        stream.onEnd = { stream.finish(timeout: 5000) }
+        stream.onClose = { [unowned self] _ in forget(client) }
+        stream.resumeReading()
+    }
+
+    private func forget(_ client: Client) {
+        clients[ObjectIdentifier(client)] = nil
+        waiters.removeAll { $0.client === client }
+        watchers.removeAll { $0.client === client }
+    }
+
+    private func read(_ bytes: [UInt8], _ client: Client) {
+        do {
+            client.lines.append(bytes)
+            while let line = try client.lines.next() {
+                answer(try ControlRequest(line: line), client)
+            }
+        } catch {
+            client.send(.error(error))
+            client.stream.finish(timeout: 1000)
+        }
+    }
+
+    private func answer(_ request: ControlRequest, _ client: Client) {
+        do {
+            switch request.command {
+            case "wait", "sync": beginWaiting(request, client)
+            case "watch": try beginWatching(request, client)
+            default:
+                let result = try service.answer(request) { client.send($0) }
+                client.send(.result(result))
+                // What the command wrote leaves at once.
+                service.engine.storeChanged(now: service.now)
+                service.loop.soon { [unowned service] in service.pump() }
+            }
+        } catch {
+            client.send(.error(ControlError.of(error)))
+        }
+    }
+
+    // MARK: wait and sync
+
+    private func beginWaiting(_ request: ControlRequest, _ client: Client) {
+        let isSync = request.command == "sync"
+        let now = service.now
+        let timeout = request.arguments["timeout_ms"]?.int
+        waiters.append(
+            Waiter(
+                client: client, isSync: isSync, startedAt: now,
+                deadline: isSync ? now + Self.syncMilliseconds : timeout.map { now + $0 },
+                behindBefore: Self.behind(service.peerFacts()),
+                receivedBefore: service.rowsReceived))
+        if isSync { service.engine.syncNow(now) }
+        service.pump()
+        poll()
+    }
+
+    /// Looks whether waits have come to their end; goes on while there are any.
+    private func poll() {
+        pollTimer?.cancel()
+        guard !waiters.isEmpty else { return }
+        let now = service.now
+        let isSynced = service.engine.connectedPeers > 0 && service.engine.isSynced(now)
+        let peers = service.peerFacts()
+        let isSettled = peers.allSatisfy { $0.state != "connecting" && $0.state != "syncing" }
+        waiters.removeAll { waiter in
+            let isLate = waiter.deadline.map { now >= $0 } ?? false
+            let isDone =
+                waiter.isSync
+                ? isSettled && (isSynced || now - waiter.startedAt > 500)
+                : isSynced && !service.context.replica.isScanning
+            guard isDone || isLate else { return false }
+            let isWell = isDone && isSynced
+            waiter.client.send(
+                .result(
+                    waiter.isSync
+                        ? syncResult(waiter, peers, isWell)
+                        : waitResult(peers, isWell, waited: now - waiter.startedAt)))
+            return true
+        }
+        service.pump()
+        guard !waiters.isEmpty else { return }
+        pollTimer = service.loop.schedule(after: Self.pollMilliseconds) { [unowned self] in poll() }
+    }
+
+    private func waitResult(_ peers: [PeerFact], _ isSynced: Bool, waited: Milliseconds)
+        -> JSONValue
+    {
+        let linked = peers.filter { $0.state == "connected" || $0.state == "syncing" }
+        return [
+            "synced": .bool(isSynced), "waited_ms": .int(waited),
+            "peers": .int(Int64(linked.count)),
+            "behind": .int(linked.compactMap(\.behind).max() ?? 0),
+            "ahead": .int(linked.compactMap(\.ahead).max() ?? 0),
+        ]
+    }
+
+    private static func behind(_ peers: [PeerFact]) -> Int64 {
+        peers.compactMap(\.behind).reduce(0) { $0 &+ $1 }
+    }
+
+    private func syncResult(_ waiter: Waiter, _ peers: [PeerFact], _ isSynced: Bool) -> JSONValue {
+        let linked = peers.filter { $0.state == "connected" || $0.state == "syncing" }
+        let failed: [JSONValue] = peers.filter { $0.state != "connected" && $0.state != "syncing" }
+            .map { peer in
+                [
+                    "node": JSONValue(optional: peer.node), "name": .string(peer.name),
+                    "address": JSONValue(optional: peer.address),
+                    "error": .string(peer.lastError ?? "not reached"),
+                ]
+            }
+        return [
+            "synced": .bool(isSynced && failed.isEmpty), "peers": .int(Int64(linked.count)),
+            "sent": .int(max(0, waiter.behindBefore - Self.behind(peers))),
+            "received": .int(Int64(service.rowsReceived - waiter.receivedBefore)),
+            "failed": .array(failed),
+        ]
+    }
+
+    // MARK: watch
+
+    private func beginWatching(_ request: ControlRequest, _ client: Client) throws {
+        let names = (request.arguments["tables"]?.array ?? []).compactMap(\.string)
+        let since =
+            try request.arguments["since"]?.string.map { try NodeContext.vector(token: $0) }
+            ?? service.context.replica.vector
+        watchers.append(
+            Watcher(
+                client: client, since: since,
+                tables: names.isEmpty ? nil : Set(names.map { $0.asciiLowercased })))
+        service.engine.storeChanged(now: service.now)
+        service.pump()
+    }
+
+    /// Feeds every watcher with what is new. A reader that does not keep up gets it later, at once.
+    func pump() {
+        for index in watchers.indices
+        where watchers[index].since != service.context.replica.vector
+            && watchers[index].client.stream.isWritable
+        {
+            let watcher = watchers[index]
+            do {
+                watchers[index].since = try service.context.changes(
+                    since: watcher.since, tables: watcher.tables
+                ) { watcher.client.send($0) }
+            } catch { service.storeFailed(error) }
+        }
+    }
+}
+
+extension ControlError {
+    /// Any error of a command, with the code that a script sees.
+    static func of(_ error: any Error) -> ControlError {
+        switch error {
+        case let error as ControlError: error
+        case let error as NodeError: ControlError(error.code, error.message)
+        case let error as StoreError:
+            ControlError(error.code == .notFound ? .notFound : .failed, error.message)
+        default: ControlError(.failed, "\(error)")
+        }
+    }
+}
+
+extension String {
+    /// As SQLite compares names.
+    var asciiLowercased: String {
+        String(
+            decoding: utf8.map { (0x41...0x5a).contains($0) ? $0 + 0x20 : $0 }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,204 @@
+// The facts of a node as JSON, from its replica and, while it runs, its sessions. Shapes: `Facts.md`.
+
+internal import CausalModel
+internal import Codec
+package import Store
+internal import Sync
+internal import Values
+
+/// A replica opened for one home folder, with all that its facts need.
+package final class NodeContext {
+    package let home: Home
+    package let identity: Identity
+    package let configuration: Configuration
+    package let replica: Replica
+    let marker: Marker
+    private let locks: [FileLock]
+
+    /// Takes the locks, opens the database and proves that it is the one that was left.
+    package init(home: Home, pid: Int32) throws {
+        self.home = home
+        identity = try home.identity()
+        configuration = try home.configuration()
+        let database = home.databasePath(configuration)
+        locks = [
+            try home.lock(pid: pid), try home.lockDatabase(database, pid: pid),
+        ]
+        do {
+            replica = try Replica(path: database, environment: .system)
+        } catch let error as StoreError {
+            throw NodeError(.failed, "cannot open \(database): \(error)", cause: error)
+        }
+        var generator = SystemRandomNumberGenerator()
+        marker = try Marker(home: home, replica: replica, random: { generator.next() })
+    }
+
+    package var name: String { configuration.name ?? identity.name }
+
+    /// Leaves everything on disk and the marker clean.
+    package func close() throws { try marker.close(replica) }
+}
+
+extension Replica.Environment {
+    /// The machine's clock and random numbers.
+    package static var system: Replica.Environment {
+        Replica.Environment(
+            wallClock: { WallClock.milliseconds() },
+            random: { UInt64.random(in: .min ... .max) })
+    }
+}
+
+extension NodeContext {
+    static func digestText(_ digest: UInt64) -> String {
+        let digits = String(digest, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    func digestFacts() throws -> JSONValue {
+        let summary = try replica.summary()
+        var tables = JSONObject()
+        for (name, digest) in replica.tableDigests() {
+            tables.append(name, .string(Self.digestText(digest)))
+        }
+        return ["digest": .string(Self.digestText(summary.digest)), "tables": .object(tables)]
+    }
+
+    /// Peers as the file knows them, for a node that does not run.
+    func storedPeers() throws -> [PeerFact] {
+        let cache = PeerCache(of: home)
+        return try replica.peerStatements().map { statement in
+            let cached = cache.entries.first { $0.node == statement.node }
+            return PeerFact(
+                node: statement.node, name: statement.name,
+                address: cached?.addresses.first?.description, state: "offline",
+                behind: Int64(clamping: replica.vector.distance(beyond: statement.vector)),
+                ahead: Int64(clamping: statement.vector.distance(beyond: replica.vector)),
+                lastSeen: statement.seenMilliseconds)
+        }
+    }
+
+    func statusFacts(peers: [PeerFact], live: LiveFacts?) throws -> JSONValue {
+        // A locked database must not keep anyone from seeing how things stand.
+        let summary = try? replica.summary()
+        var vector = JSONObject()
+        for entry in replica.vector.entries {
+            vector.append(entry.origin.hex, .int(Int64(entry.number)))
+        }
+        let facts = try replica.tableFacts()
+        let problems = self.problems(live: live, facts: facts)
+        let journal = try replica.journalCount()
+        return [
+            "node": .string(identity.node), "name": .string(name),
+            "group": .string(identity.group), "origin": .string(replica.origin.hex),
+            "state": .string(
+                Self.state(peers: peers, live: live, problems: problems, journal: journal)),
+            "tables": .array(
+                facts.filter { $0.state == "synced" }.map { .string($0.name) }),
+            "vector": .object(vector),
+            "digest": .string(Self.digestText(summary?.digest ?? replica.digest)),
+            "journal": .int(Int64(journal)),
+            "conflicts": .int(Int64(try replica.conflictCount())),
+            "parked": .int(Int64(replica.parkedCount())),
+            "peers": .array(peers.map(\.json)),
+            "running": .bool(live != nil), "db": .string(replica.path),
+            "listen": JSONValue(optional: live?.listen),
+            "now_ms": .int(WallClock.milliseconds()),
+            "problems": .array(problems.map(\.json)),
+        ]
+    }
+
+    private static func state(
+        peers: [PeerFact], live: LiveFacts?, problems: [ProblemFact], journal: Int
+    ) -> String {
+        guard live != nil else { return "stopped" }
+        if problems.contains(where: { $0.state == "fail" })
+            || peers.contains(where: { $0.state == "refused" })
+        {
+            return "attention"
+        }
+        if peers.isEmpty { return "alone" }
+        if peers.contains(where: { $0.state == "syncing" }) { return "syncing" }
+        if journal > 0 || peers.contains(where: { $0.behind ?? 0 > 0 }) { return "pending" }
+        return "synced"
+    }
+
+    /// What a person should know or do something about.
+    private func problems(live: LiveFacts?, facts: [TableFacts]) -> [ProblemFact] {
+        var found = replica.problems.sorted { $0.key < $1.key }.map { subject, message in
+            ProblemFact(
+                code: subject == "origin" ? "origin" : "table", message: message,
+                state: subject == "origin" ? "warn" : "fail")
+        }
+        for (origin, milliseconds) in replica.clockOffenders.sorted(by: { $0.key < $1.key }) {
+            let ahead = (milliseconds - WallClock.milliseconds()) / 1000
+            if ahead <= 0 { continue }
+            found.append(
+                ProblemFact(
+                    code: "clock",
+                    message: "changes of origin \(origin.hex.prefix(8)) are dated \(ahead) s ahead",
+                    remedy: "set the clock of that machine right"))
+        }
+        for table in facts where table.isScanning {
+            found.append(
+                ProblemFact(code: "scanning", message: "the rows of \(table.name) are being read"))
+        }
+        return found + (live?.problems ?? [])
+    }
+}
+
+/// What only a running node knows.
+struct LiveFacts {
+    var listen: String?
+    var problems: [ProblemFact]
+}
+
+/// Something that a person should know.
+struct ProblemFact: Equatable {
+    var code: String
+    var message: String
+    var remedy: String?
+    var state = "warn"
+
+    var json: JSONValue {
+        [
+            "code": .string(code), "message": .string(message),
+            "remedy": JSONValue(optional: remedy), "state": .string(state),
+        ]
+    }
+}
+
+/// One peer as `status` and `peers` show it.
+struct PeerFact {
+    var node: String?
+    var name: String
+    var address: String?
+    var state: String
+    var behind: Int64?
+    var ahead: Int64?
+    var lastSeen: Int64?
+    var lastError: String?
+    var remedy: String?
+    var retries: Int64 = 0
+    var nextTry: Int64?
+    var isDivergent = false
+
+    var json: JSONValue {
+        [
+            "node": JSONValue(optional: node), "name": .string(name),
+            "address": JSONValue(optional: address), "state": .string(state),
+            "behind": JSONValue(optional: behind), "ahead": JSONValue(optional: ahead),
+            "last_seen_ms": JSONValue(optional: lastSeen),
+            "last_error": JSONValue(optional: lastError), "retries": .int(retries),
+            "next_try_ms": JSONValue(optional: nextTry),
+        ]
+    }
+}
+
+extension JSONValue {
+    /// Named values as an object, in their order.
+    init(row: [(column: String, value: Values.Value)]) {
+        var object = JSONObject()
+        for item in row { object.append(item.column, JSONValue(item.value)) }
+        self = .object(object)
+    }
+}

@@ -1,0 +1,166 @@
+// What a running node answers beyond what its file knows: peers as they are now, and why one does not
+// sync.
+
+internal import CausalModel
+internal import Store
+internal import Sync
+
+extension NodeService {
+    /// One request that is answered at once.
+    func answer(_ request: ControlRequest, reply: (ControlReply) -> Void) throws -> JSONValue {
+        switch request.command {
+        case "status":
+            return try context.statusFacts(
+                peers: peerFacts(), live: LiveFacts(listen: listenAddress, problems: liveProblems))
+        case "peers":
+            return [
+                "peers": .array(peerFacts().map(\.json)), "now_ms": .int(WallClock.milliseconds()),
+            ]
+        case "why": return try why(request.arguments["peer"]?.string ?? "")
+        case "doctor":
+            return ["checks": .array(Doctor.checks(context, live: self).map(\.json))]
+        default:
+            // A person's command is worth a longer wait for a program's lock.
+            context.replica.busyMilliseconds = Limits.busyMilliseconds
+            defer { context.replica.busyMilliseconds = Limits.busyOnLoopMilliseconds }
+            return try context.answer(request, reply: reply)
+        }
+    }
+
+    private var liveProblems: [ProblemFact] {
+        [discoveryProblem, storeProblem, journalProblem, refusalProblem].compactMap(\.self)
+            + divergences
+    }
+
+    /// Equal vectors and different contents: a defect, and never to be passed over.
+    private var divergences: [ProblemFact] {
+        engine.peersStatus(now).filter(\.isDivergent).map { status in
+            ProblemFact(
+                code: "divergence",
+                message: "\(status.name) has the same changes and other contents",
+                remedy: "report it with both logs; a fresh copy of one of the files repairs it",
+                state: "fail")
+        }
+    }
+
+    /// Every peer that is known: connected, dialled, or met before.
+    func peerFacts() -> [PeerFact] {
+        let wall = WallClock.milliseconds()
+        let now = now
+        var facts: [PeerFact] = []
+        var seen: Set<String> = []
+        let statements = (try? context.replica.peerStatements()) ?? []
+        for status in engine.peersStatus(now) where status.state != .isSelf {
+            if let node = status.node { seen.insert(node) }
+            let stored = statements.first { $0.node == status.node }
+            facts.append(fact(status, stored?.vector, stored?.seenMilliseconds, wall, now))
+        }
+        for statement in statements where !seen.contains(statement.node) {
+            facts.append(
+                PeerFact(
+                    node: statement.node, name: statement.name, state: "offline",
+                    behind: Int64(
+                        clamping: context.replica.vector.distance(beyond: statement.vector)),
+                    ahead: Int64(
+                        clamping: statement.vector.distance(beyond: context.replica.vector)),
+                    lastSeen: statement.seenMilliseconds))
+        }
+        return facts
+    }
+
+    private func fact(
+        _ status: PeerStatus, _ stated: VersionVector?, _ seen: Int64?, _ wall: Int64,
+        _ now: Milliseconds
+    ) -> PeerFact {
+        var fact = PeerFact(node: status.node, name: status.name, state: "waiting")
+        fact.address = status.addresses.first?.description
+        if fact.name.isEmpty {
+            fact.name = status.node.map { String($0.prefix(8)) } ?? fact.address ?? "unknown"
+        }
+        fact.behind =
+            status.behind.map { Int64(clamping: $0) }
+            ?? stated.map { Int64(clamping: context.replica.vector.distance(beyond: $0)) }
+        fact.ahead =
+            status.ahead.map { Int64(clamping: $0) }
+            ?? stated.map { Int64(clamping: $0.distance(beyond: context.replica.vector)) }
+        let isBusy = (fact.behind ?? 0) > 0 || (fact.ahead ?? 0) > 0 || !status.progress.isEmpty
+        switch status.state {
+        case .connected: fact.state = isBusy ? "syncing" : "connected"
+        case .connecting: fact.state = "connecting"
+        case .refused: fact.state = "refused"
+        case .known: fact.state = "offline"
+        default: fact.state = "waiting"
+        }
+        fact.lastSeen = status.lastSeenAt.map { wall - (now - $0) } ?? seen
+        fact.lastError = status.lastError
+        fact.remedy = status.remedy
+        fact.retries = Int64(status.retries)
+        fact.nextTry = status.nextTryAt.map { wall + max(0, $0 - now) }
+        fact.isDivergent = status.isDivergent
+        return fact
+    }
+
+    // MARK: why
+
+    /// Explains one peer in the order in which a connection is made.
+    private func why(_ text: String) throws -> JSONValue {
+        let wanted = text.asciiLowercased
+        let found = peerFacts().first { peer in
+            peer.name.asciiLowercased == wanted || peer.address == text
+                || (wanted.count >= 4 && peer.node?.hasPrefix(wanted) ?? false)
+        }
+        guard let peer = found else {
+            throw NodeError(
+                .notFound,
+                "no peer \(text) is known: see `starling peers`; when it is on this network, check "
+                    + "that it runs and that both have the same group, or name it with --peer")
+        }
+        let isLinked = peer.state == "connected" || peer.state == "syncing"
+        var checks: [DoctorCheck] = []
+        checks.append(
+            peer.address != nil || isLinked
+                ? DoctorCheck("found", .ok, "its address is \(peer.address ?? "known")")
+                : DoctorCheck(
+                    "found", .fail, "no address of it is known",
+                    remedy: discoveryProblem?.message
+                        ?? "start the node there, or name it here with --peer HOST:PORT"))
+        if isLinked {
+            checks.append(DoctorCheck("answered", .ok, "the connection stands"))
+        } else if peer.state == "refused" {
+            checks.append(
+                DoctorCheck(
+                    "accepted", .fail, peer.lastError ?? "one of the two refuses the other",
+                    remedy: peer.remedy))
+        } else if peer.address != nil {
+            let tries = "after \(peer.retries) tries"
+            checks.append(
+                DoctorCheck(
+                    "answered", .fail, "\(peer.lastError ?? "it does not answer") (\(tries))",
+                    remedy: peer.remedy
+                        ?? "check that it runs, and that no firewall is between the two; "
+                        + "`starling sync` tries again now"))
+        }
+        if isLinked {
+            let behind = peer.behind ?? 0
+            let ahead = peer.ahead ?? 0
+            checks.append(
+                peer.isDivergent
+                    ? DoctorCheck(
+                        "content", .fail, "equal changes, different contents", remedy: peer.remedy)
+                    : behind + ahead == 0
+                        ? DoctorCheck("content", .ok, "both have everything")
+                        : DoctorCheck(
+                            "content", .warn, "\(behind) changes to send, \(ahead) to receive"))
+        }
+        let isSynced = isLinked && !peer.isDivergent && (peer.behind ?? 1) + (peer.ahead ?? 1) == 0
+        let first = checks.first { $0.state != .ok }
+        let summary =
+            isSynced
+            ? "\(peer.name) is in sync with this node."
+            : "\(peer.name) does not sync: \(first?.message ?? "the exchange goes on")."
+        return [
+            "peer": peer.json, "synced": .bool(isSynced), "summary": .string(summary),
+            "checks": .array(checks.map(\.json)),
+        ]
+    }
+}

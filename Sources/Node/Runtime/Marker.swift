@@ -1,0 +1,188 @@
+// The proof that the database is the one this node left: a small file outside it. When the proof fails,
+// the replica goes on under a new origin, which costs one entry in a vector and no data.
+
+internal import CPlatform
+internal import CausalModel
+package import Store
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+/// Keeps `marker` in the home folder.
+///
+/// It holds the nonce that the file holds too, the highest own number that was told to anyone, the file's
+/// device, inode and birth, and the boot it was written in. It is written before anything leaves; within
+/// one boot the page cache keeps it over a kill, so that only the first write of a run is flushed.
+package final class Marker {
+    private struct Content: Equatable {
+        var nonce: Int64
+        var origin: Origin
+        var exported: UInt64
+        var device: UInt64
+        var inode: UInt64
+        var born: Int64
+        var boot: String
+        var isClean: Bool
+    }
+
+    private let path: String
+    private let database: String
+    private var content: Content
+
+    /// Compares the marker with the replica's file, before the first fold; takes a new origin when
+    /// the file may be a copy or an older state.
+    ///
+    /// - Throws: `NodeError` when the marker cannot be written, ``StoreError``.
+    package init(home: Home, replica: Replica, random: () -> UInt64) throws {
+        path = home.markerPath
+        database = replica.path
+        let old = Marker.read(path)
+        let identity = try Marker.identity(of: replica.path)
+        let boot = Marker.bootID()
+        if let reason = Marker.doubt(old, identity: identity, boot: boot, replica: replica) {
+            try replica.takeNewOrigin(because: reason)
+        }
+        content = Content(
+            nonce: Int64(bitPattern: random() >> 1), origin: replica.origin,
+            exported: replica.vector[replica.origin], device: identity.device,
+            inode: identity.inode, born: identity.born, boot: boot, isClean: false)
+        // The marker first: should the machine stop in between, the nonces differ.
+        try write(isDurable: true)
+        try replica.setNonce(content.nonce)
+        replica.willExport = { [unowned self] origin, number in
+            try self.willExport(origin, number)
+        }
+    }
+
+    /// Why the file may not be the one that was left; nil when it is.
+    private static func doubt(
+        _ old: Content?, identity: starling_file_identity, boot: String, replica: Replica
+    ) -> String? {
+        guard let nonce = try? replica.nonce else {
+            // A file that no node has run on has told nobody anything, unless it is a copy.
+            return replica.vector.isEmpty ? nil : "the file is a copy or a backup"
+        }
+        guard let old else { return "the file came from another home folder" }
+        if old.nonce != nonce { return "the file is an older copy, or another one" }
+        if old.device != identity.device || old.inode != identity.inode
+            || old.born != identity.born
+        {
+            return "the file was copied or moved"
+        }
+        if old.origin != replica.origin { return "the file was changed by another node" }
+        if replica.vector[replica.origin] < old.exported {
+            return "the file is older than what was sent from it"
+        }
+        if old.boot != boot, !old.isClean {
+            return "the machine stopped before the last changes were surely on disk"
+        }
+        return nil
+    }
+
+    private func willExport(_ origin: Origin, _ number: UInt64) throws {
+        guard content.origin != origin || content.exported != number else { return }
+        let isNewOrigin = content.origin != origin
+        content.origin = origin
+        content.exported = number
+        try write(isDurable: isNewOrigin)
+    }
+
+    /// The file's place was taken by another file while the node runs.
+    package func isFileReplaced() -> Bool {
+        guard let now = try? Marker.identity(of: database) else { return true }
+        return now.device != content.device || now.inode != content.inode
+            || now.born != content.born
+    }
+
+    /// Writes both the file and the marker as they are, to see that both can be written.
+    func prove(_ replica: Replica) throws {
+        try replica.setNonce(content.nonce)
+        try write(isDurable: false)
+    }
+
+    /// Notes a clean stop; everything has been made durable before.
+    package func close(_ replica: Replica) throws {
+        try replica.makeDurable()
+        content.isClean = true
+        try write(isDurable: true)
+    }
+
+    // MARK: The file
+
+    private static func identity(of path: String) throws -> starling_file_identity {
+        var identity = starling_file_identity()
+        let code = starling_identify_file(path, &identity)
+        guard code == 0 else {
+            throw NodeError(
+                .badHome, "cannot look at the database \(path): \(String(cString: strerror(code)))")
+        }
+        return identity
+    }
+
+    private static func bootID() -> String {
+        guard let bytes = try? AtomicFile.read("/proc/sys/kernel/random/boot_id", bytesMax: 64)
+        else { return "unknown" }
+        return String(decoding: bytes.filter { $0 != 0x0a }, as: UTF8.self)
+    }
+
+    private func write(isDurable: Bool) throws {
+        let value: JSONValue = [
+            "v": 1, "nonce": .int(content.nonce), "origin": .string(content.origin.hex),
+            "exported": .int(Int64(content.exported)),
+            "device": .int(Int64(bitPattern: content.device)),
+            "inode": .int(Int64(bitPattern: content.inode)), "born": .int(content.born),
+            "boot": .string(content.boot), "clean": .bool(content.isClean),
+        ]
+        do {
+            if isDurable {
+                try AtomicFile.replace(path, with: value.encoded + [0x0a])
+            } else {
+                try overwrite(value.encoded)
+            }
+        } catch {
+            throw NodeError(.badHome, "cannot write \(path): \(error)", cause: error)
+        }
+    }
+
+    /// Replaces the content in place without a flush; padded, so that one write does it.
+    private func overwrite(_ bytes: [UInt8]) throws {
+        var line = bytes
+        while line.count < 511 { line.append(0x20) }
+        line.append(0x0a)
+        let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SystemError(number: starling_errno()) }
+        defer { _ = Marker.closeDescriptor(descriptor) }
+        guard pwrite(descriptor, line, line.count, 0) == line.count else {
+            throw SystemError(number: starling_errno())
+        }
+    }
+
+    private static func closeDescriptor(_ descriptor: Int32) -> Int32 {
+        #if canImport(Glibc)
+        Glibc.close(descriptor)
+        #elseif canImport(Musl)
+        Musl.close(descriptor)
+        #else
+        Darwin.close(descriptor)
+        #endif
+    }
+
+    private static func read(_ path: String) -> Content? {
+        guard let bytes = try? AtomicFile.read(path, bytesMax: 4096),
+            let value = try? JSONValue(parsing: bytes), let nonce = value["nonce"]?.int,
+            let origin = value["origin"]?.string.flatMap({ Origin(hex: $0) }),
+            let exported = value["exported"]?.int, let device = value["device"]?.int,
+            let inode = value["inode"]?.int, let born = value["born"]?.int,
+            let boot = value["boot"]?.string, let isClean = value["clean"]?.bool
+        else { return nil }
+        return Content(
+            nonce: nonce, origin: origin, exported: UInt64(bitPattern: exported),
+            device: UInt64(bitPattern: device), inode: UInt64(bitPattern: inode), born: born,
+            boot: boot, isClean: isClean)
+    }
+}

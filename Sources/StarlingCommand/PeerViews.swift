@@ -1,0 +1,68 @@
+// The answers about other nodes: `peers`, `why`, `sync`, `wait`.
+
+import Node
+
+struct PeersView: ReplyView {
+    func render(_ result: JSONValue, on page: Page) {
+        let peers = PeerFacts.list(result["peers"])
+        guard !peers.isEmpty else {
+            page.print("No peer is known yet.")
+            return
+        }
+        PeerFacts.print(peers, now: result["now_ms"]?.int ?? 0, on: page)
+    }
+}
+
+struct WhyView: ReplyView {
+    func render(_ result: JSONValue, on page: Page) {
+        page.print(page.paint(Words.safe(result["summary"]?.string ?? ""), .strong))
+        DoctorView.print(result["checks"], on: page)
+    }
+
+    func exitCode(_ result: JSONValue) -> ExitCode {
+        result["synced"] == true ? .success : .notSynced
+    }
+}
+
+struct SyncView: ReplyView {
+    func render(_ result: JSONValue, on page: Page) {
+        let peers = result["peers"]?.int ?? 0
+        let sent = Words.count(result["sent"]?.int ?? 0, "change")
+        let received = Words.grouped(result["received"]?.int ?? 0)
+        if peers > 0 {
+            page.print(
+                "Exchanged with \(Words.count(peers, "peer")): \(sent) sent, \(received) received.")
+        } else {
+            page.print("No peer was reached.")
+        }
+        for failure in result["failed"]?.array ?? [] {
+            let peer = PeerFacts(failure)
+            let error = Words.safe(failure["error"]?.string ?? "no answer")
+            page.print(page.paint("  \(peer.name): \(error)", .bad))
+        }
+    }
+
+    func exitCode(_ result: JSONValue) -> ExitCode {
+        result["synced"] == true ? .success : .notSynced
+    }
+}
+
+struct WaitView: ReplyView {
+    func render(_ result: JSONValue, on page: Page) {
+        let peers = Words.count(result["peers"]?.int ?? 0, "connected peer")
+        if result["synced"] == true {
+            page.print(page.paint("In sync with \(peers).", .good))
+            return
+        }
+        let behind = Words.count(result["behind"]?.int ?? 0, "change")
+        let ahead = Words.grouped(result["ahead"]?.int ?? 0)
+        page.print(
+            page.paint(
+                "Not in sync after \(Words.duration(result["waited_ms"]?.int ?? 0)) with \(peers): "
+                    + "\(behind) to send, \(ahead) to receive.", .warning))
+    }
+
+    func exitCode(_ result: JSONValue) -> ExitCode {
+        result["synced"] == true ? .success : .notSynced
+    }
+}

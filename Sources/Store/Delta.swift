@@ -1,0 +1,235 @@
+// Delta: everything that lies beyond a vector, read from one snapshot through the index on
+// (origin, number), chunk by chunk. The cost grows with the difference, never with the table.
+
+package import CausalModel
+internal import Codec
+internal import SQLite
+internal import Values
+
+extension Replica {
+    package func openDelta(base: VersionVector, resume: ResumePoint?) throws
+        -> (any DeltaSource)?
+    {
+        try translated {
+            let reader = try readerConnection()
+            do {
+                try openSnapshot(reader)
+                // What this snapshot tells must be on disk first.
+                try makeDurable()
+                let delta = try DeltaReader(
+                    replica: self, connection: reader, base: base, resume: fitting(resume, base))
+                if delta.header.rows == 0, base.covers(vector) {
+                    delta.close()
+                    return nil
+                }
+                return delta
+            } catch {
+                giveBack(reader)
+                throw error
+            }
+        }
+    }
+
+    /// A resume point is used only when it is of this very delta.
+    private func fitting(_ resume: ResumePoint?, _ base: VersionVector) -> ResumePoint? {
+        guard let resume, resume.source == origin, resume.base == base,
+            vector.covers(resume.snapshot)
+        else { return nil }
+        return resume
+    }
+
+    /// Opens a read snapshot in which the journal is empty: every value in it belongs to its dot.
+    ///
+    /// While this connection holds the write lock nobody can add to the journal; a reader that
+    /// begins then sees exactly what is committed.
+    private func openSnapshot(_ reader: Connection) throws {
+        while true {
+            try fold()
+            try connection.execute("BEGIN IMMEDIATE")
+            defer { if connection.isInTransaction { try? connection.execute("COMMIT") } }
+            guard try isJournalEmpty(),
+                try connection.integer("PRAGMA schema_version") == schemaVersion
+            else { continue }
+            try reader.execute("BEGIN DEFERRED")
+            _ = try reader.integer("SELECT count(*) FROM _starling_meta")
+            return
+        }
+    }
+
+    private func readerConnection() throws -> Connection {
+        if let reader = readers.popLast() { return reader }
+        let reader = try Connection(
+            path: path, mode: .readWrite, busyTimeoutMilliseconds: Limits.busyMilliseconds)
+        try reader.execute(
+            "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -4000")
+        return reader
+    }
+
+    func giveBack(_ reader: Connection) {
+        if reader.isInTransaction { try? reader.execute("ROLLBACK") }
+        if readers.count < 2 { readers.append(reader) }
+    }
+}
+
+/// One outgoing delta over one read snapshot.
+final class DeltaReader: DeltaSource {
+    let header: DeltaHeader
+    private let replica: Replica
+    private let connection: Connection
+    private let base: VersionVector
+    private let resume: ResumePoint?
+    private let origins: [Origin]
+    /// The origins with rows beyond the base, ascending by bytes, and where each scan begins.
+    private let scans: [(origin: Origin, ordinal: Int, lower: UInt64)]
+    private let rowReader: RowReader
+    private let dots: Statement
+    private var scan = 0
+    private var isScanOpen = false
+    private var isClosed = false
+    private var last: Dot?
+    private let stampBase: Int64
+    /// A row that did not fit into the chunk before.
+    private var held: (entry: TableEntry, key: [UInt8], row: Row, dot: Dot)?
+
+    init(replica: Replica, connection: Connection, base: VersionVector, resume: ResumePoint?) throws
+    {
+        self.replica = replica
+        self.connection = connection
+        self.base = base
+        self.resume = resume
+        origins = replica.origins
+        stampBase = replica.clock.milliseconds / 1000 * 1000
+        dots = try connection.prepare(
+            """
+            SELECT number, tbl, key FROM _starling_dot WHERE origin = ?1 AND number > ?2
+            ORDER BY number
+            """)
+        let count = try connection.prepare(
+            "SELECT count(*) FROM _starling_dot WHERE origin = ?1 AND number > ?2")
+        var scans: [(origin: Origin, ordinal: Int, lower: UInt64)] = []
+        var rows = 0
+        for (ordinal, origin) in replica.origins.enumerated() {
+            let lower = DeltaReader.lower(origin, base: base, resume: resume)
+            count.reset()
+            try count.bind(Int64(ordinal), at: 1)
+            try count.bind(Int64(lower), at: 2)
+            guard try count.step() else { continue }
+            let found = Int(count.int(0))
+            count.reset()
+            if found > 0 {
+                rows += found
+                scans.append((origin, ordinal, lower))
+            }
+        }
+        self.scans = scans.sorted { $0.origin < $1.origin }
+        var accesses: [Int64: TableAccess] = [:]
+        // A program may alter a table while the delta is read: the snapshot has the structure of
+        // now.
+        let structures = replica.tables.compactMapValues { $0.isLive ? $0.armed : nil }
+        rowReader = RowReader(
+            readRow: try connection.prepare(
+                "SELECT record, hash, context FROM _starling_row WHERE tbl = ?1 AND key = ?2"),
+            access: { entry in
+                guard let armed = structures[entry.id] else { return nil }
+                if let known = accesses[entry.id] { return known }
+                let access = try TableAccess(armed, entry: entry, connection: connection)
+                accesses[entry.id] = access
+                return access
+            },
+            context: { try Replica.snapshotVector($0, in: connection) })
+        header = DeltaHeader(
+            source: replica.origin, base: base, snapshot: replica.vector, rows: rows,
+            bytes: rows * 100)
+    }
+
+    /// Rows up to the position were sent; of those only what the older snapshot lacks is looked at.
+    private static func lower(_ origin: Origin, base: VersionVector, resume: ResumePoint?) -> UInt64
+    {
+        guard let resume else { return base[origin] }
+        let sent = max(base[origin], resume.snapshot[origin])
+        let position = resume.position.dot
+        if origin < position.origin { return sent }
+        if origin == position.origin { return max(base[origin], min(position.number, sent)) }
+        return base[origin]
+    }
+
+    func next() throws -> DeltaChunk? {
+        guard !isClosed else { return nil }
+        return try replica.translated {
+            var encoder = ChunkEncoder(stampBase: stampBase)
+            while encoder.count < replica.bounds.chunkRowsMax,
+                encoder.byteCount < replica.bounds.chunkBytesMax
+            {
+                guard let item = try held ?? nextRow() else { break }
+                held = nil
+                try add(item, to: &encoder)
+            }
+            guard encoder.count > 0, let last else { return nil }
+            held = try nextRow()
+            return DeltaChunk(
+                body: encoder.finish(), rows: encoder.count, position: DeltaPosition(dot: last),
+                isLast: held == nil)
+        }
+    }
+
+    private func add(
+        _ item: (entry: TableEntry, key: [UInt8], row: Row, dot: Dot),
+        to encoder: inout ChunkEncoder
+    ) throws {
+        try encoder.add(
+            item.entry, key: item.key, kernel: item.row.kernel, context: item.row.context,
+            base: base, layout: { try self.replica.layoutForSending($0, entry: item.entry) })
+        last = item.dot
+    }
+
+    /// The next row in the order of the delta; each row once, at its first origin.
+    private func nextRow() throws -> (entry: TableEntry, key: [UInt8], row: Row, dot: Dot)? {
+        while scan < scans.count {
+            let current = scans[scan]
+            if !isScanOpen {
+                dots.reset()
+                try dots.bind(Int64(current.ordinal), at: 1)
+                try dots.bind(Int64(current.lower), at: 2)
+                isScanOpen = true
+            }
+            guard try dots.step() else {
+                dots.reset()
+                isScanOpen = false
+                scan += 1
+                continue
+            }
+            let dot = Dot(current.origin, UInt64(dots.int(0)))
+            guard let entry = replica.tables[dots.int(1)] else { continue }
+            let key = dots.bytes(2)
+            guard var row = try rowReader.read(entry, key: key, origins: origins) else {
+                throw StoreError(.damaged, "the index of changes names a row that is not there")
+            }
+            let isEarlier = Replica.heads(row.kernel).contains { head in
+                head.origin < current.origin
+                    && scans.contains { $0.origin == head.origin && head.number > $0.lower }
+            }
+            if isEarlier { continue }
+            if row.isHollow { throw StoreError.hollow(entry) }
+            if let context = row.context, header.snapshot.covers(context) { row.context = nil }
+            return (entry, key, row, dot)
+        }
+        return nil
+    }
+
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        dots.reset()
+        rowReader.readRow.reset()
+        replica.giveBack(connection)
+    }
+
+    deinit { close() }
+}
+
+extension Replica {
+    /// The layout number of a write that was read; it was stored under one.
+    func layoutForSending(_ write: Write, entry: TableEntry) throws -> Int {
+        try knownLayout(of: write, entry: entry) ?? rawWrite { try layout(of: write, entry: entry) }
+    }
+}

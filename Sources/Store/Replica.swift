@@ -1,0 +1,289 @@
+// A replica: one SQLite file with its bookkeeping, and everything that changes it. This file opens
+// it, keeps the small facts in memory, and frames every change as one short transaction.
+
+package import CausalModel
+internal import Codec
+internal import SQLite
+internal import Values
+
+/// One node's store: capture, fold, delta, apply, conflicts and digest over one SQLite file.
+///
+/// Not thread-safe: it belongs to one thread. Calls are synchronous; each write transaction handles
+/// a bounded number of rows (``Limits``). It is not a cache and not a server: programs read and
+/// write the same file with plain SQL at any time.
+package final class Replica {
+    /// What the surroundings provide: time and randomness are parameters.
+    package struct Environment {
+        /// Unix milliseconds.
+        package var wallClock: () -> Int64
+        package var random: () -> UInt64
+
+        package init(wallClock: @escaping () -> Int64, random: @escaping () -> UInt64) {
+            self.wallClock = wallClock
+            self.random = random
+        }
+    }
+
+    let connection: Connection
+    let statements: Statements
+    var environment: Environment
+    package let path: String
+    package var bounds = Limits.Bounds()
+
+    // What follows mirrors the file, and is read again after a transaction that failed.
+    var origins: [Origin] = []
+    var ordinals: [Origin: Int] = [:]
+    package internal(set) var vector = VersionVector()
+    package internal(set) var origin = Origin(high: 0, low: 0)
+    var clock = Stamp.zero
+    var tables: [Int64: TableEntry] = [:]
+    var schemaVersion: Int64 = -1
+    var parkedCounts: [Int64: Int] = [:]
+    var childIDs: [Int64: [Int64]] = [:]
+    var tablesInDependencyOrder: [TableEntry] = []
+
+    // What the running transaction has collected.
+    var touched: [Int64: Set<[UInt8]>] = [:]
+    var dirty: Set<Int64> = []
+    var vacated: [VacatedParent] = []
+    var hasVisibleChange = false
+    /// True while a chunk in the middle of a delta is joined: much is still to come.
+    var isBulk = false
+    /// Constraint work was put off, and the rows that it is about are not known any more.
+    var needsFullResolution = false
+    /// The same as far as the file knows: true while any constraint work is put off.
+    var isResolutionPending = false
+    /// The mirror may not be what is in the file: reading it again failed.
+    var isStale = false
+    var changedTables: Set<Int64> = []
+    var scratch = ByteWriter(reserving: 256)
+    /// The snapshot that was looked up last; a transfer refers to one again and again.
+    var lastSnapshot: (vector: VersionVector, id: Int64)?
+
+    /// Tables in which a row was found that no trigger had seen; the next transaction scans them.
+    var uncaptured: Set<Int64> = []
+    /// True while commits were made that are not known to be on disk.
+    var needsSync = true
+    var readers: [Connection] = []
+    var checkpointer: Connection?
+    /// How long a call waits for another program's write lock. A node that must answer meanwhile
+    /// waits a little and tries again.
+    package var busyMilliseconds = Limits.busyMilliseconds {
+        didSet { connection.setBusyTimeout(milliseconds: busyMilliseconds) }
+    }
+    /// Called before anything that tells of own dots leaves: the highest number that may be told.
+    package var willExport: ((Origin, UInt64) throws -> Void)?
+    /// Stamps that were too far ahead, by origin: for `status`.
+    var authors: [Origin: String] = [:]
+    package internal(set) var clockOffenders: [Origin: Int64] = [:]
+    /// Problems found on the way, by subject; shown in `status` until they are gone.
+    package internal(set) var problems: [String: String] = [:]
+
+    /// Opens the file, makes the bookkeeping if there is none, and re-arms what changed meanwhile.
+    ///
+    /// - Throws: ``StoreError`` when the file cannot be opened or written, is damaged or newer.
+    package init(path: String, environment: Environment) throws {
+        self.path = path
+        self.environment = environment
+        do {
+            connection = try Connection(
+                path: path, busyTimeoutMilliseconds: Limits.busyMilliseconds)
+            try Replica.prepare(connection)
+            statements = try Statements(connection)
+        } catch let error as SQLiteError {
+            throw StoreError(error)
+        }
+        try translated {
+            try reload()
+            try rearmIfNeeded()
+        }
+    }
+
+    private static func prepare(_ connection: Connection) throws {
+        let mode = try connection.string("PRAGMA journal_mode = WAL") ?? ""
+        guard mode == "wal" || connection.path == ":memory:" else {
+            throw StoreError(
+                .fileChanged,
+                "the database cannot use WAL mode (it stays in \(mode)): move it to a local disk")
+        }
+        // The node checkpoints by itself and only where it is safe; see checkpointIfSafe().
+        try connection.execute(
+            """
+            PRAGMA wal_autocheckpoint = 0;
+            PRAGMA synchronous = NORMAL;
+            PRAGMA foreign_keys = OFF;
+            PRAGMA cache_size = -8000;
+            PRAGMA temp_store = MEMORY;
+            PRAGMA recursive_triggers = OFF;
+            """)
+        // The triggers of the app and the capture triggers are for the app's own writes.
+        try connection.enableTriggers(false)
+        if try Bookkeeping.exists(in: connection) {
+            let version = try Bookkeeping.meta("format", in: connection)
+            guard version == .integer(Bookkeeping.formatVersion) else {
+                throw StoreError(
+                    .newerFormat,
+                    "the file was written by another version of Starling: update this one")
+            }
+            return
+        }
+        try connection.transaction {
+            try connection.execute(Bookkeeping.schema)
+            try Bookkeeping.setMeta(
+                "format", .integer(Bookkeeping.formatVersion), in: connection)
+        }
+    }
+
+    // MARK: Transactions
+
+    /// Runs `body`, and turns every error into a ``StoreError``.
+    func translated<Result>(_ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch let error as SQLiteError {
+            throw StoreError(error)
+        } catch let error as CodecError {
+            throw StoreError(.damaged, "stored data does not decode: \(error)")
+        }
+    }
+
+    /// One write transaction. Everything pending in the journal is folded first, in the same
+    /// transaction, so that `body` sees what programs wrote. On an error all is as it was.
+    func write<Result>(_ body: () throws -> Result) throws -> Result {
+        try translated {
+            do {
+                if isStale { try reload() }
+                try prefoldLargeJournal()
+                return try connection.transaction {
+                    try rearmIfNeeded()
+                    try foldWithinTransaction()
+                    try scanUncaptured()
+                    let result = try body()
+                    try completeTransaction()
+                    return result
+                }
+            } catch {
+                recover()
+                throw error
+            }
+        }
+    }
+
+    private func scanUncaptured() throws {
+        for id in uncaptured {
+            if let entry = tables[id], entry.isLive { try beginScan(entry, .rows) }
+        }
+        uncaptured.removeAll()
+    }
+
+    /// One write transaction without a fold before `body`; the fold itself is one.
+    func rawWrite<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            if isStale { try reload() }
+            return try connection.transaction {
+                let result = try body()
+                try completeTransaction()
+                return result
+            }
+        } catch {
+            recover()
+            throw error
+        }
+    }
+
+    /// Constraint work, then the small facts that changed.
+    private func completeTransaction() throws {
+        try resolveOrPutOff()
+        for id in changedTables {
+            guard let entry = tables[id] else { continue }
+            try connection.run(
+                "UPDATE _starling_table SET digest = ?2 WHERE id = ?1",
+                [.integer(id), .integer(Int64(bitPattern: entry.digest))])
+        }
+        changedTables.removeAll(keepingCapacity: true)
+        try saveClock()
+        needsSync = true
+    }
+
+    /// Constraint work reads rows, and a row with entries in a journal has values that belong to no
+    /// dot yet: the work waits for the transaction that empties the journals.
+    private func resolveOrPutOff() throws {
+        if try isJournalEmpty() {
+            if needsFullResolution { try touchEverything() }
+            try resolveConstraints()
+            touched.removeAll(keepingCapacity: true)
+            dirty.removeAll(keepingCapacity: true)
+            vacated.removeAll(keepingCapacity: true)
+            needsFullResolution = false
+        }
+        let count = touched.values.reduce(vacated.count) { $0 + $1.count }
+        if count > Limits.putOffRowsMax {
+            needsFullResolution = true
+            touched.removeAll()
+            vacated.removeAll()
+        }
+        let isPending = needsFullResolution || count > 0 || !dirty.isEmpty
+        guard isPending != isResolutionPending else { return }
+        try Bookkeeping.setMeta("unresolved", .integer(isPending ? 1 : 0), in: connection)
+        isResolutionPending = isPending
+    }
+
+    private var savedClockRaw: UInt64 = 0
+
+    private func saveClock() throws {
+        guard clock.raw != savedClockRaw else { return }
+        try Bookkeeping.setMeta("clock", .integer(Int64(clock.raw)), in: connection)
+        savedClockRaw = clock.raw
+    }
+
+    /// Reads everything that is mirrored in memory.
+    func reload() throws {
+        origins.removeAll()
+        ordinals.removeAll()
+        vector = VersionVector()
+        for row in try connection.query(
+            "SELECT ord, origin, seen FROM _starling_origin ORDER BY ord")
+        {
+            guard case .integer(let ordinal) = row[0], case .blob(let bytes) = row[1],
+                case .integer(let seen) = row[2], let origin = Origin(bytes: bytes),
+                ordinal == Int64(origins.count), seen >= 0
+            else { throw StoreError(.damaged, "the list of origins in the file is damaged") }
+            ordinals[origin] = origins.count
+            origins.append(origin)
+            if seen > 0 { vector[origin] = UInt64(seen) }
+        }
+        if case .integer(let raw)? = try Bookkeeping.meta("clock", in: connection), raw >= 0 {
+            clock = Stamp(raw: UInt64(raw))
+            savedClockRaw = clock.raw
+        }
+        if case .integer(let ordinal)? = try Bookkeeping.meta("origin", in: connection),
+            origins.indices.contains(Int(ordinal))
+        {
+            origin = origins[Int(ordinal)]
+        } else {
+            try connection.transaction { try startOrigin() }
+        }
+        try reloadTables()
+        parkedCounts.removeAll()
+        for row in try connection.query("SELECT tbl, count(*) FROM _starling_parked GROUP BY tbl") {
+            if case .integer(let id) = row[0], case .integer(let count) = row[1] {
+                parkedCounts[id] = Int(count)
+            }
+        }
+        lastSnapshot = nil
+        touched.removeAll()
+        dirty.removeAll()
+        vacated.removeAll()
+        changedTables.removeAll()
+        isResolutionPending =
+            try Bookkeeping.meta("unresolved", in: connection) == .integer(1)
+        needsFullResolution = isResolutionPending
+        // A schema change that was rolled back is looked at again.
+        schemaVersion = -1
+        isStale = false
+    }
+
+    /// After a transaction that failed.
+    private func recover() {
+        isStale = true
+        try? reload()
+    }
+}

@@ -1,0 +1,128 @@
+// What a replica says of itself, and the durability that must come before it is said.
+
+package import CausalModel
+internal import Codec
+internal import SQLite
+internal import Values
+
+extension Replica: SyncReplica {
+    package func summary() throws -> ReplicaSummary {
+        try fold()
+        return try translated {
+            try makeDurable()
+            let beyond = try rowsBeyondVector()
+            return ReplicaSummary(
+                origin: origin, vector: vector, isWhole: beyond.count == 0,
+                beyondHash: beyond.hash, digest: digest, schemaFingerprint: schemaFingerprint)
+        }
+    }
+
+    /// Over all synced content: the tables' sums, each bound to its table's name.
+    package var digest: UInt64 {
+        tables.values.reduce(0) { sum, entry in
+            // A table without rows counts for nothing, so that it does not matter who knows it.
+            entry.digest == 0 ? sum : sum &+ RowHash.mix(entry.digest ^ entry.nameHash)
+        }
+    }
+
+    /// How many rows have a live dot beyond the vector, and a hash over them.
+    private func rowsBeyondVector() throws -> (count: Int, hash: UInt64) {
+        var count = 0
+        var hash: UInt64 = 0
+        for (ordinal, origin) in origins.enumerated() {
+            let statement = try connection.cached(
+                """
+                SELECT d.tbl, d.key, r.hash FROM _starling_dot d
+                JOIN _starling_row r ON r.tbl = d.tbl AND r.key = d.key
+                WHERE d.origin = ?1 AND d.number > ?2
+                """)
+            try statement.bind(Int64(ordinal), at: 1)
+            try statement.bind(Int64(vector[origin]), at: 2)
+            while try statement.step() {
+                count += 1
+                hash &+= RowHash.mix(UInt64(bitPattern: statement.int(2)))
+            }
+            statement.reset()
+        }
+        return (count, hash)
+    }
+
+    /// Makes all that was committed durable; the marker outside the file is told first.
+    package func makeDurable() throws {
+        guard needsSync else { return }
+        try translated {
+            try willExport?(origin, vector[origin])
+            try connection.syncFiles()
+        }
+        needsSync = false
+    }
+
+    package func noteStatement(of peer: String, name: String, vector: VersionVector) throws {
+        try translated {
+            try connection.run(
+                """
+                INSERT OR REPLACE INTO _starling_peer(node, name, vector, seen)
+                VALUES(?1, ?2, ?3, ?4)
+                """,
+                [
+                    .string(peer), .string(name), .blob(vector.encoded),
+                    .integer(environment.wallClock()),
+                ])
+        }
+    }
+
+    /// The latest statement of every peer that was ever met, by node id.
+    package func peerStatements() throws -> [(
+        node: String, name: String, vector: VersionVector, seenMilliseconds: Int64
+    )] {
+        try translated {
+            try connection.query(
+                "SELECT node, name, vector, seen FROM _starling_peer ORDER BY node"
+            )
+            .compactMap { row in
+                guard case .text(let node) = row[0], case .text(let name) = row[1],
+                    case .blob(let vector) = row[2], case .integer(let seen) = row[3]
+                else { return nil }
+                return (
+                    String(decoding: node, as: UTF8.self), String(decoding: name, as: UTF8.self),
+                    try VersionVector(decoding: vector), seen
+                )
+            }
+        }
+    }
+
+    /// Forgets a peer's statement, so that nothing waits for it any more.
+    package func forgetPeer(_ node: String) throws {
+        try translated {
+            try connection.run("DELETE FROM _starling_peer WHERE node = ?1", [.string(node)])
+        }
+    }
+
+    // MARK: WAL
+
+    /// Moves the WAL into the database when that is safe: this connection holds the write lock
+    /// meanwhile, so that no other connection writes or checkpoints at the same moment (the
+    /// WAL-reset race of SQLite up to 3.51.2).
+    package func checkpointIfSafe() throws {
+        try translated {
+            let reader = try readerForCheckpoint()
+            connection.setBusyTimeout(milliseconds: 0)
+            defer { connection.setBusyTimeout(milliseconds: busyMilliseconds) }
+            do { try connection.execute("BEGIN IMMEDIATE") } catch let error as SQLiteError
+                where error.isBusy
+            { return }
+            defer { try? connection.execute("COMMIT") }
+            _ = try reader.checkpoint()
+        }
+    }
+
+    private func readerForCheckpoint() throws -> Connection {
+        if let checkpointer { return checkpointer }
+        let fresh = try Connection(
+            path: path, mode: .readWrite, busyTimeoutMilliseconds: 0)
+        try fresh.execute("PRAGMA wal_autocheckpoint = 0")
+        _ = try fresh.integer("SELECT count(*) FROM _starling_meta")
+        checkpointer = fresh
+        return fresh
+    }
+}

@@ -1,0 +1,185 @@
+// The engine's decisions at the start and the end of a connection: which of two survives, whether
+// an origin is still ours alone, what a goodbye means.
+
+internal import CausalModel
+internal import Store
+internal import Wire
+
+extension SyncEngine {
+    // MARK: Hello
+
+    /// A peer named itself. Between two connections of one pair the node with the smaller id
+    /// decides; the other follows the first `state` it gets, so both keep the same one.
+    func greeted(_ peer: PeerLink, _ hello: HelloMessage, _ now: Milliseconds) {
+        peer.record = book.identified(
+            dialed: peer.record, as: hello.node, name: hello.name,
+            address: dialableAddress(of: peer, hello), now: now)
+        if retiredRuns[hello.node]?.contains(hello.run) == true {
+            let text = "two running nodes say that they are \(hello.node)"
+            return refuse(peer, SyncError(.clonedIdentity, text), now)
+        }
+        for rival in rivals(of: peer) {
+            guard let other = rival.session.peer else { continue }
+            if other.run != hello.run {
+                retire(other)
+                let text = "a newer process of this node connected"
+                refuse(rival, SyncError(.duplicate, text), now)
+            } else if isDecider(over: hello.node) {
+                let doomed = keeps(rival, against: peer, now) ? peer : rival
+                let text = "another connection of the same two nodes was kept"
+                refuse(doomed, SyncError(.duplicate, text), now)
+                if doomed === peer { return }
+            }
+        }
+        lastChoice += 1
+        peer.ownChoice = lastChoice
+        peer.isStateDue = true
+        wantRefresh(at: now)
+    }
+
+    private func rivals(of peer: PeerLink) -> [PeerLink] {
+        sortedLinks.filter {
+            $0 !== peer && $0.session.phase != .greeting && $0.peerNode == peer.peerNode
+        }
+    }
+
+    func isDecider(over node: String) -> Bool { configuration.node < node }
+
+    /// Whether the decider keeps `old` when `new` comes: only if both are young and cross, or the
+    /// same side dialled `old` later.
+    private func keeps(_ old: PeerLink, against new: PeerLink, _ now: Milliseconds) -> Bool {
+        switch (old.session.direction, new.session.direction) {
+        case (.dialed(let first), .dialed(let second)): return first > second
+        case (.accepted, .accepted):
+            return (old.session.peer?.dial ?? 0) > (new.session.peer?.dial ?? 0)
+        case (.dialed, .accepted):
+            return now - old.session.openedAt < SyncLimits.crossingMilliseconds
+        case (.accepted, .dialed): return false
+        }
+    }
+
+    private func retire(_ hello: HelloMessage) {
+        var runs = retiredRuns[hello.node] ?? []
+        runs.append(hello.run)
+        retiredRuns[hello.node] = Array(runs.suffix(SyncLimits.retiredRunsMax))
+    }
+
+    /// Where this peer can be dialled: the address that was, or its host with its listening port.
+    private func dialableAddress(of peer: PeerLink, _ hello: HelloMessage) -> PeerAddress? {
+        guard let address = peer.address else { return nil }
+        if case .dialed = peer.session.direction { return address }
+        guard hello.listenPort > 0 else { return nil }
+        return PeerAddress(host: address.host, port: hello.listenPort)
+    }
+
+    // MARK: State
+
+    /// The peer said where it stands: check origins, settle rivals, begin.
+    func activate(_ peer: PeerLink, _ state: StatementMessage, _ now: Milliseconds) throws {
+        guard let hello = peer.session.peer else { return }
+        if !isDecider(over: hello.node) {
+            let active = rivals(of: peer).filter(\.isActive)
+            if active.contains(where: { $0.choice > state.choice }) {
+                let text = "another connection of the same two nodes was kept"
+                return refuse(peer, SyncError(.duplicate, text), now)
+            }
+            for rival in active {
+                let text = "another connection of the same two nodes was kept"
+                refuse(rival, SyncError(.duplicate, text), now)
+            }
+            peer.choice = state.choice
+        }
+        try checkOrigin(peer, state, now)
+        guard links[peer.id] != nil else { return }
+        try replica.noteStatement(of: hello.node, name: hello.name, vector: state.vector)
+        peer.lastNoteAt = now
+        peer.progressAt = now
+        if let record = peer.record { book.activated(record, now: now) }
+        onEvent?(.connected(node: hello.node, name: hello.name))
+        compareDigests(peer, now)
+    }
+
+    /// Two nodes must never number under one origin, and nobody can know more of ours than we do.
+    func checkOrigin(_ peer: PeerLink, _ state: StatementMessage, _ now: Milliseconds) throws {
+        let before = try own ?? replica.summary()
+        if state.origin == before.origin {
+            let reason = "the node \(peer.peerNode) numbers its changes under the same origin"
+            try takeNewOrigin(because: reason, now)
+            return refuse(peer, SyncError(.originClash, reason), now)
+        }
+        guard state.vector[before.origin] > before.vector[before.origin] else { return }
+        // Look again before believing it: the summary may be older than what was sent.
+        let current = try replica.summary()
+        guard state.vector[current.origin] > current.vector[current.origin] else { return }
+        let count = (originChanges[peer.peerNode] ?? 0) + 1
+        guard count <= SyncLimits.originChangesMax else {
+            let text = "the peer says again that it knows changes of ours that we never made"
+            return refuse(peer, SyncError(.malformed, text), now)
+        }
+        originChanges[peer.peerNode] = count
+        try takeNewOrigin(
+            because: "the node \(peer.peerNode) knows more changes of this replica than are here: "
+                + "the file is an older copy", now)
+    }
+
+    // MARK: The end
+
+    /// The peer said goodbye.
+    func left(_ peer: PeerLink, _ goodbye: GoodbyeMessage, _ now: Milliseconds) throws {
+        let origin = peer.session.stated?.origin ?? peer.session.peer?.origin
+        if goodbye.code == .originClash, let own, origin == own.origin {
+            try takeNewOrigin(because: goodbye.text, now)
+        }
+        peer.link.close()
+        forget(peer, reason: goodbye.text, refusal: goodbye.code, now)
+    }
+
+    /// Tells the peer why, and ends the connection.
+    func refuse(_ peer: PeerLink, _ error: SyncError, _ now: Milliseconds) {
+        guard links[peer.id] != nil else { return }
+        let goodbye = Message.goodbye(GoodbyeMessage(error.code, error.message))
+        if let frames = try? MessageFrames.of(goodbye) {
+            for frame in frames { peer.link.send(frame) }
+        }
+        peer.link.close()
+        forget(peer, reason: error.message, refusal: error.code, now)
+    }
+
+    /// The link is gone: its snapshot, its turn and its place are given back.
+    func forget(
+        _ peer: PeerLink, reason: String, refusal: GoodbyeMessage.Code?, _ now: Milliseconds
+    ) {
+        guard links.removeValue(forKey: peer.id) != nil else { return }
+        let wasActive = peer.isActive
+        let isHalfDone = peer.session.incoming != nil
+        peer.closeSource()
+        peer.session.close()
+        peer.pending = []
+        peer.inbox = []
+        if pulling == peer.id { pulling = nil }
+        // Rows that came without their end are offered onward: the summary tells.
+        if isHalfDone { wantRefresh(at: now) }
+        let node = peer.session.peer?.node
+        if refusal == .selfConnection, let address = peer.address {
+            book.foundSelf(at: address, record: peer.record)
+        }
+        if let record = peer.record {
+            let isElsewhere = links.values.contains { $0.record == record }
+            book.closed(
+                record, reason: reason, refusal: refusal, isConnectedElsewhere: isElsewhere,
+                heldFor: peer.session.activeAt.map { now - $0 } ?? 0, now: now,
+                jitter: jitter(SyncLimits.backoffJitterMilliseconds))
+        }
+        if wasActive, let node {
+            onEvent?(.disconnected(node: node, reason: reason))
+        } else if refusal?.isRefusal == true {
+            onEvent?(
+                .refused(node: node, address: peer.address?.description, reason: reason))
+        }
+    }
+
+    /// A random number of milliseconds in `0..<bound`.
+    func jitter(_ bound: Milliseconds) -> Milliseconds {
+        bound <= 0 ? 0 : Milliseconds(random() % UInt64(bound))
+    }
+}

@@ -1,0 +1,136 @@
+// Who knows what: telling peers where this replica stands, taking note of where they do, and
+// comparing digests when both stand at one place.
+
+internal import CausalModel
+internal import Store
+internal import Wire
+
+extension SyncEngine {
+    // MARK: Telling
+
+    func wantStatement(_ peer: PeerLink, at time: Milliseconds) {
+        peer.statementDueAt = min(peer.statementDueAt ?? .max, time)
+    }
+
+    /// Sends what is due of: the state that opens a session, the schema, a statement.
+    func announce(_ peer: PeerLink, _ now: Milliseconds) {
+        guard let own else { return }
+        if peer.isStateDue {
+            peer.isStateDue = false
+            tell(peer, .state(StatementMessage(own, choice: peer.ownChoice)), own, now)
+        }
+        guard peer.isActive else { return }
+        announceSchema(peer, own, now)
+        if let due = peer.noteDueAt, due <= now { noteNow(peer, now) }
+        guard let due = peer.statementDueAt, due <= now else { return }
+        peer.statementDueAt = nil
+        // Nothing is stated before it was looked at: a summary that is due makes it wait.
+        if let refreshAt, peer.isStatementForced {
+            peer.statementDueAt = max(refreshAt, now + 1)
+            return
+        }
+        let isNews = peer.told.map { !$0.says(own) } ?? true
+        guard isNews || peer.isStatementForced || peer.creditOwed > 0 else { return }
+        peer.isStatementForced = false
+        peer.lastStatementAt = now
+        let credit = peer.creditOwed
+        peer.creditOwed = 0
+        tell(peer, .statement(StatementMessage(own, credit: credit)), own, now)
+    }
+
+    private func tell(
+        _ peer: PeerLink, _ message: Message, _ own: ReplicaSummary, _ now: Milliseconds
+    ) {
+        peer.told = StatementMessage(own)
+        send(message, peer, now)
+    }
+
+    /// Rows must find their tables: a structure that the peer may lack goes before them.
+    private func announceSchema(_ peer: PeerLink, _ own: ReplicaSummary, _ now: Milliseconds) {
+        let fingerprint = own.schemaFingerprint
+        guard fingerprint != peer.session.stated?.schemaFingerprint,
+            fingerprint != peer.schemaSent
+        else { return }
+        do {
+            let description = try replica.schemaDescription()
+            peer.schemaSent = fingerprint
+            send(.schema(fingerprint: fingerprint, description: description), peer, now)
+        } catch {
+            trouble(error, peer, now)
+        }
+    }
+
+    // MARK: Listening
+
+    /// The peer moved.
+    func noteStatement(_ peer: PeerLink, _ statement: StatementMessage, _ now: Milliseconds)
+        throws
+    {
+        try checkOrigin(peer, statement, now)
+        guard links[peer.id] != nil else { return }
+        noteLater(peer, now)
+        if let own, peer.pull == .requested, peer.session.incoming == nil,
+            own.vector.covers(statement.vector)
+        {
+            pullEnded(peer)
+        }
+        compareDigests(peer, now)
+    }
+
+    /// At once the first time, then at most every fifty milliseconds: it is a write.
+    func noteLater(_ peer: PeerLink, _ now: Milliseconds) {
+        let earliest = (peer.lastNoteAt ?? .min / 2) + SyncLimits.noteGapMilliseconds
+        peer.noteDueAt = min(peer.noteDueAt ?? .max, max(now, earliest))
+    }
+
+    private func noteNow(_ peer: PeerLink, _ now: Milliseconds) {
+        guard let hello = peer.session.peer else { return }
+        peer.noteDueAt = nil
+        do {
+            try replica.noteStatement(
+                of: hello.node, name: hello.name, vector: peer.session.peerHas)
+            peer.lastNoteAt = now
+        } catch {
+            let isBusy = isRetryable(error)
+            peer.noteDueAt =
+                now
+                + (isBusy
+                    ? SyncLimits.storeRetryMilliseconds.upperBound
+                    : SyncLimits.storeTroubleMilliseconds)
+            if !isBusy { onEvent?(.storeTrouble("\(error)")) }
+        }
+    }
+
+    // MARK: Comparing
+
+    /// Equal vectors of whole replicas must mean equal content; if not, it is said aloud.
+    func compareDigests(_ peer: PeerLink, _ now: Milliseconds) {
+        guard let own, let stated = peer.session.stated, own.isWhole, stated.isWhole,
+            own.vector == stated.vector
+        else { return }
+        let isDivergent = own.digest != stated.digest
+        guard isDivergent != peer.isDivergent else { return }
+        peer.isDivergent = isDivergent
+        if isDivergent {
+            onEvent?(.divergence(node: peer.peerNode))
+            // So that the peer sees it too.
+            peer.isStatementForced = true
+            wantStatement(peer, at: now)
+        } else {
+            onEvent?(.agreement(node: peer.peerNode))
+        }
+    }
+
+    /// A call of the store failed on the sending side: later again, or the end of this link.
+    func trouble(_ error: any Error, _ peer: PeerLink, _ now: Milliseconds) {
+        if isRetryable(error) {
+            peer.pushBlockedUntil = now + peer.retryDelay
+            peer.retryDelay = min(
+                peer.retryDelay * 2, SyncLimits.storeRetryMilliseconds.upperBound)
+            return
+        }
+        onEvent?(.storeTrouble("\(error)"))
+        refuse(
+            peer, SyncError(.storeFailed, "\(configuration.node) could not read: \(error)"), now)
+    }
+}

@@ -1,0 +1,286 @@
+// Owns the sessions of one node and drives its replica with them. The event loop of the real node
+// and the simulator of the tests call the same few functions; time and randomness come from them.
+
+internal import CausalModel
+package import Store
+internal import Wire
+
+/// All sessions of one replica, on one thread.
+///
+/// Every entry point takes the present time of one steady clock in milliseconds and returns when
+/// all that could be done is done; ``nextDeadline`` says when to call ``tick(_:)`` next. Calls of
+/// the replica block for tens of milliseconds at most; after each chunk the caller gets the thread
+/// back.
+package final class SyncEngine {
+    package let configuration: SyncConfiguration
+    let replica: any SyncReplica
+    let isRetryable: (any Error) -> Bool
+    let random: () -> UInt64
+
+    /// Told of everything that happens; must not call the engine back.
+    package var onEvent: ((SyncEvent) -> Void)?
+
+    package internal(set) var book: PeerBook
+    var links: [LinkID: PeerLink] = [:]
+    private var lastLink: UInt64 = 0
+
+    /// The latest durable summary; nil until the store gave one.
+    package internal(set) var own: ReplicaSummary?
+    var refreshAt: Milliseconds?
+    var lastRefreshAt: Milliseconds?
+    private var refreshDelay = SyncLimits.storeRetryMilliseconds.lowerBound
+    var lastChoice: UInt64 = 0
+    /// Processes of a peer that were replaced by a newer one: their return means a clone.
+    var retiredRuns: [String: [UInt64]] = [:]
+    var originChanges: [String: Int] = [:]
+    /// The one link that bulk rows are fetched from.
+    var pulling: LinkID?
+
+    var lastNow: Milliseconds = .min
+    private var plannedWake: Milliseconds?
+    private(set) var isShuttingDown = false
+
+    /// - Parameters:
+    ///   - random: 64 uniformly random bits a call.
+    ///   - isRetryable: whether an error of the replica goes away by itself: a busy database.
+    package init(
+        configuration: SyncConfiguration, replica: any SyncReplica,
+        random: @escaping () -> UInt64, isRetryable: @escaping (any Error) -> Bool
+    ) {
+        self.configuration = configuration
+        self.replica = replica
+        self.random = random
+        self.isRetryable = isRetryable
+        book = PeerBook(node: configuration.node)
+    }
+
+    // MARK: Entry points
+
+    /// A connection is up. Both sides speak at once.
+    package func linkOpened(
+        _ link: any Link, direction: LinkDirection, address: PeerAddress?, now: Milliseconds
+    ) -> LinkID {
+        let now = advance(to: now)
+        lastLink += 1
+        let id = LinkID(lastLink)
+        let session = Session(configuration: configuration, direction: direction, now: now)
+        let peer = PeerLink(id: id, link: link, address: address, session: session, now: now)
+        links[id] = peer
+        if case .dialed(let dial) = direction { peer.record = book.connected(dial) }
+        guard links.count <= SyncLimits.sessionsMax, !isShuttingDown else {
+            refuse(peer, SyncError(.shuttingDown, "this node takes no more connections"), now)
+            return id
+        }
+        if own == nil { refresh(now) }
+        run(
+            peer.session.opened(
+                origin: own?.origin ?? Origin(high: 0, low: 0),
+                schemaFingerprint: own?.schemaFingerprint ?? 0), peer, now)
+        settle(now)
+        return id
+    }
+
+    /// One frame came in, whole.
+    package func received(_ id: LinkID, _ frame: [UInt8], now: Milliseconds) {
+        let now = advance(to: now)
+        guard let peer = links[id] else { return }
+        peer.bytesIn &+= UInt64(frame.count)
+        do throws(SyncError) {
+            try take(frame, peer, now)
+        } catch {
+            refuse(peer, error, now)
+        }
+        settle(now)
+    }
+
+    /// Bytes of an unfinished frame came in: the peer lives.
+    package func heard(_ id: LinkID, now: Milliseconds) {
+        links[id]?.session.heard(advance(to: now))
+    }
+
+    /// The link's queue has room again.
+    package func linkWritable(_ id: LinkID, now: Milliseconds) {
+        let now = advance(to: now)
+        settle(now)
+    }
+
+    /// The link is gone without a goodbye.
+    package func linkClosed(_ id: LinkID, reason: String, now: Milliseconds) {
+        let now = advance(to: now)
+        guard let peer = links[id] else { return }
+        forget(peer, reason: reason, refusal: nil, now)
+        settle(now)
+    }
+
+    /// Programs wrote, or the node itself did: fold and push.
+    package func storeChanged(now: Milliseconds) {
+        let now = advance(to: now)
+        wantRefresh(at: max(now, (lastRefreshAt ?? .min / 2) + configuration.pushGap))
+        settle(now)
+    }
+
+    /// Time passed; see ``nextDeadline``.
+    package func tick(_ now: Milliseconds) {
+        let now = advance(to: now)
+        for peer in sortedLinks {
+            notePassage(of: peer, now)
+            run(peer.session.tick(now), peer, now)
+        }
+        settle(now)
+    }
+
+    /// When ``tick(_:)`` must be called at the latest; nil for never.
+    package var nextDeadline: Milliseconds? { plannedWake }
+
+    /// The addresses to connect to now, each in the order to try.
+    ///
+    /// Call it after every other entry point; the outcome goes to ``linkOpened`` or
+    /// ``dialFailed(_:reason:now:)``.
+    package func takeDials(_ now: Milliseconds) -> [Dial] {
+        let now = advance(to: now)
+        guard !isShuttingDown else { return [] }
+        let dials = book.takeDials(now: now)
+        plannedWake = earliestDeadline(now)
+        return dials
+    }
+
+    /// None of a dial's addresses answered.
+    package func dialFailed(_ dial: DialID, reason: String, now: Milliseconds) {
+        let now = advance(to: now)
+        book.dialFailed(
+            dial, reason: reason, now: now, jitter: jitter(SyncLimits.backoffJitterMilliseconds))
+        settle(now)
+    }
+
+    /// Changes what is known of peers: addresses found, lost, given or remembered.
+    package func updateBook(_ now: Milliseconds, _ change: (inout PeerBook) -> Void) {
+        let now = advance(to: now)
+        change(&book)
+        settle(now)
+    }
+
+    /// A person wants it now: back-off is forgotten, the replica is looked at.
+    package func syncNow(_ now: Milliseconds) {
+        book.resetBackoff()
+        storeChanged(now: now)
+    }
+
+    /// Addresses or routes of this machine changed: probe what stands, dial what does not.
+    package func networkChanged(_ now: Milliseconds) {
+        let now = advance(to: now)
+        book.resetBackoff()
+        probeAll(now)
+        settle(now)
+    }
+
+    /// Says goodbye to everybody; no connection is taken afterwards.
+    package func shutDown(_ now: Milliseconds) {
+        isShuttingDown = true
+        let now = advance(to: now)
+        for peer in sortedLinks {
+            refuse(peer, SyncError(.shuttingDown, "the peer's node was stopped"), now)
+        }
+        plannedWake = nil
+    }
+
+    // MARK: Time
+
+    /// Time never runs backwards here; a jump forward probes all connections.
+    func advance(to now: Milliseconds) -> Milliseconds {
+        let now = max(now, lastNow)
+        let isJump = plannedWake.map { now - $0 > SyncLimits.clockJumpMilliseconds } ?? false
+        lastNow = now
+        if isJump {
+            plannedWake = nil
+            book.resetBackoff()
+            probeAll(now)
+        }
+        return now
+    }
+
+    private func probeAll(_ now: Milliseconds) {
+        for peer in sortedLinks { run(peer.session.probe(now), peer, now) }
+    }
+
+    /// A queue that drains is a sign of life: on a slow line one chunk can take longer than the
+    /// peer may be silent.
+    private func notePassage(of peer: PeerLink, _ now: Milliseconds) {
+        let queued = peer.link.queuedBytes
+        if queued + 1024 <= peer.queuedSeen {
+            peer.session.heard(now)
+            peer.queuedSeen = queued
+        } else {
+            peer.queuedSeen = max(peer.queuedSeen, queued)
+        }
+    }
+
+    // MARK: The round
+
+    /// In the order in which they were opened, so that a seed means one run.
+    var sortedLinks: [PeerLink] { links.values.sorted { $0.id < $1.id } }
+
+    /// Does everything that is due: processing, folding, statements, requests, deltas.
+    func settle(_ now: Milliseconds) {
+        guard !isShuttingDown else { return }
+        for peer in sortedLinks { drain(peer, now) }
+        if let due = refreshAt, due <= now { refresh(now) }
+        for peer in sortedLinks { announce(peer, now) }
+        schedulePulls(now)
+        for peer in sortedLinks where peer.isActive { push(peer, now) }
+        plannedWake = earliestDeadline(now)
+    }
+
+    private func earliestDeadline(_ now: Milliseconds) -> Milliseconds? {
+        var earliest = min(refreshAt ?? .max, book.nextDeadline ?? .max)
+        for peer in links.values {
+            earliest = min(earliest, peer.session.nextDeadline)
+            earliest = min(earliest, peer.hasMore ? now : peer.blockedUntil ?? .max)
+            // What waits for the replica is done with the refresh.
+            guard own != nil, peer.isActive, peer.told != nil else { continue }
+            earliest = min(earliest, peer.statementDueAt ?? .max, peer.noteDueAt ?? .max)
+            earliest = min(earliest, peer.checkAt, pushDeadline(peer))
+            let stuck = peer.progressAt + SyncLimits.pullStuckMilliseconds
+            if peer.id == pulling, stuck > now { earliest = min(earliest, stuck) }
+        }
+        return earliest == .max ? nil : max(earliest, now)
+    }
+
+    // MARK: The replica's own state
+
+    func wantRefresh(at time: Milliseconds) { refreshAt = min(refreshAt ?? .max, time) }
+
+    /// Folds, makes durable, and learns where the replica stands.
+    func refresh(_ now: Milliseconds) {
+        refreshAt = nil
+        do {
+            let summary = try replica.summary()
+            lastRefreshAt = now
+            refreshDelay = SyncLimits.storeRetryMilliseconds.lowerBound
+            let previous = own
+            own = summary
+            if previous != summary { ownChanged(summary, now) }
+        } catch {
+            let isBusy = isRetryable(error)
+            wantRefresh(at: now + (isBusy ? refreshDelay : SyncLimits.storeTroubleMilliseconds))
+            refreshDelay = min(refreshDelay * 2, SyncLimits.storeRetryMilliseconds.upperBound)
+            if !isBusy { onEvent?(.storeTrouble("\(error)")) }
+        }
+    }
+
+    private func ownChanged(_ summary: ReplicaSummary, _ now: Milliseconds) {
+        for peer in sortedLinks where peer.isActive {
+            if peer.told.map({ !$0.says(summary) }) ?? true {
+                wantStatement(peer, at: now + SyncLimits.statementDelayMilliseconds)
+            }
+            compareDigests(peer, now)
+        }
+    }
+
+    /// Continues under a new origin; everybody is told.
+    func takeNewOrigin(because reason: String, _ now: Milliseconds) throws {
+        try replica.takeNewOrigin(because: reason)
+        onEvent?(.newOrigin(reason: reason))
+        own = nil
+        refresh(now)
+    }
+}

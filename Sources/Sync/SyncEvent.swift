@@ -1,0 +1,16 @@
+// What happened, for the host: to log it, to publish changes, to wake who waits.
+
+/// Something the host may want to know; never needed for the sync itself.
+package enum SyncEvent: Sendable, Equatable {
+    case connected(node: String, name: String)
+    case disconnected(node: String, reason: String)
+    case refused(node: String?, address: String?, reason: String)
+    /// Rows of a peer are in the store; `hasChanged` when something that can be seen moved.
+    case applied(node: String, rows: Int, hasChanged: Bool)
+    /// Equal vectors, different content: a defect, to be repaired and reported.
+    case divergence(node: String)
+    case agreement(node: String)
+    case newOrigin(reason: String)
+    /// The store failed for good; it is tried again, and nothing is lost.
+    case storeTrouble(String)
+}

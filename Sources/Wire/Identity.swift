@@ -1,0 +1,128 @@
+// What two peers say first: who they are, and where their replicas stand.
+
+package import CausalModel
+internal import Codec
+
+/// The first message of both sides. Identity only: it fits in 4 KiB whatever the group's size.
+package struct HelloMessage: Sendable, Equatable {
+    static let magic = "starling"
+
+    /// Protocol versions that the sender speaks.
+    package var versions: ClosedRange<UInt64>
+    package var group: String
+    package var node: String
+    /// Random for each process: tells a restart from a clone.
+    package var run: UInt64
+    package var name: String
+    package var origin: Origin
+    /// Where the sender accepts connections; 0 when it does not.
+    package var listenPort: UInt16
+    package var schemaFingerprint: UInt64
+    /// The sender's count of dials when it dialled this connection; 0 when it accepted it.
+    package var dial: UInt64
+
+    package init(
+        versions: ClosedRange<UInt64> = WireLimits.versions, group: String, node: String,
+        run: UInt64, name: String, origin: Origin, listenPort: UInt16, schemaFingerprint: UInt64,
+        dial: UInt64
+    ) {
+        self.versions = versions
+        self.group = group
+        self.node = node
+        self.run = run
+        self.name = name
+        self.origin = origin
+        self.listenPort = listenPort
+        self.schemaFingerprint = schemaFingerprint
+        self.dial = dial
+    }
+
+    var item: CBOR {
+        var fields = Fields()
+        fields["m"] = .text(HelloMessage.magic)
+        fields["v"] = .array([.unsigned(versions.lowerBound), .unsigned(versions.upperBound)])
+        fields["g"] = .text(group)
+        fields["n"] = .text(node)
+        fields["r"] = .unsigned(run)
+        fields["t"] = .text(shortened(name, bytesMax: WireLimits.nameBytesMax))
+        fields["o"] = .bytes(origin.bytes)
+        fields["p"] = .unsigned(UInt64(listenPort))
+        fields["s"] = .unsigned(schemaFingerprint)
+        fields["d"] = .unsigned(dial)
+        return fields.item
+    }
+
+    init(_ item: CBOR) throws(WireError) {
+        let fields = try Fields(item)
+        guard try fields.text("m", bytesMax: 32) == HelloMessage.magic else {
+            throw WireError(.malformed, "the peer does not speak Starling's protocol")
+        }
+        guard let range = fields["v"]?.arrayValue, range.count == 2,
+            let low = range[0].unsignedValue, let high = range[1].unsignedValue, low <= high
+        else { throw WireError(.malformed, "the range of protocol versions is malformed") }
+        versions = low...high
+        group = try fields.identifier("g", bytesMax: WireLimits.groupBytesMax)
+        node = try fields.identifier("n", bytesMax: WireLimits.nodeBytesMax)
+        run = try fields.number("r")
+        name = shortened(
+            try fields.text("t", bytesMax: WireLimits.nameBytesMax),
+            bytesMax: WireLimits.nameBytesMax)
+        origin = try fields.origin("o")
+        listenPort = UInt16(try fields.number("p", max: 65_535))
+        schemaFingerprint = try fields.number("s")
+        dial = try fields.number("d")
+    }
+}
+
+/// Where a replica stands: `state` after the hellos, `statement` whenever it moved.
+package struct StatementMessage: Sendable, Equatable {
+    package var origin: Origin
+    package var vector: VersionVector
+    package var isWhole: Bool
+    package var beyondHash: UInt64
+    package var digest: UInt64
+    package var schemaFingerprint: UInt64
+    /// In a `state`: the sender's count of connections it has settled on.
+    package var choice: UInt64
+    /// In a `statement`: chunks applied since the last credit.
+    package var credit: Int
+
+    package init(
+        origin: Origin, vector: VersionVector, isWhole: Bool, beyondHash: UInt64, digest: UInt64,
+        schemaFingerprint: UInt64, choice: UInt64 = 0, credit: Int = 0
+    ) {
+        self.origin = origin
+        self.vector = vector
+        self.isWhole = isWhole
+        self.beyondHash = beyondHash
+        self.digest = digest
+        self.schemaFingerprint = schemaFingerprint
+        self.choice = choice
+        self.credit = credit
+    }
+
+    var item: CBOR {
+        var fields = Fields()
+        fields["o"] = .bytes(origin.bytes)
+        fields["v"] = .bytes(encodeVector(vector))
+        fields["w"] = .bool(isWhole)
+        fields["b"] = .unsigned(beyondHash)
+        fields["d"] = .unsigned(digest)
+        fields["s"] = .unsigned(schemaFingerprint)
+        fields["h"] = .unsigned(choice)
+        fields["c"] = .unsigned(UInt64(max(0, credit)))
+        return fields.item
+    }
+
+    init(_ item: CBOR) throws(WireError) {
+        let fields = try Fields(item)
+        origin = try fields.origin("o")
+        vector = try fields.vector("v")
+        isWhole = try fields.flag("w")
+        beyondHash = try fields.number("b")
+        digest = try fields.number("d")
+        schemaFingerprint = try fields.number("s")
+        choice = try fields.number("h")
+        credit = try fields.count("c", max: WireLimits.creditMax)
+    }
+}

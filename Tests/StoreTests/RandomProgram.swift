@@ -1,0 +1,173 @@
+// Programs that write plain SQL at random: every statement form, on tables of every shape.
+
+import SQLite
+import TestKit
+
+/// One table that random programs write, with the values they may use.
+struct RandomTable {
+    struct Column {
+        var name: String
+        var values: [String]
+    }
+
+    var name: String
+    var create: String
+    var key: [Column]
+    var columns: [Column]
+    var isDeleteWins = false
+
+    var quotedName: String { quotedIdentifier(name) }
+
+    static let texts = ["'a'", "'b'", "'A'", "'c'", "''"]
+    static let numbers = ["1", "2", "3", "4"]
+    static let any = [
+        "NULL", "1", "'1'", "1.0", "-0.0", "x'00ff'", "9007199254740993", "'a'", "1.5", "''",
+    ]
+
+    static let all: [RandomTable] = [
+        RandomTable(
+            name: "notes",
+            create:
+                "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, a TEXT, b INTEGER DEFAULT 7, c)",
+            key: [Column(name: "id", values: texts)],
+            columns: [
+                Column(name: "a", values: texts + ["NULL"]), Column(name: "b", values: any),
+                Column(name: "c", values: any),
+            ]),
+        RandomTable(
+            name: "items",
+            create: """
+                CREATE TABLE items(id INTEGER PRIMARY KEY, u TEXT UNIQUE,
+                    lo INTEGER NOT NULL DEFAULT 0, hi INTEGER NOT NULL DEFAULT 5,
+                    t TEXT COLLATE NOCASE, CHECK(lo <= hi));
+                CREATE UNIQUE INDEX items_t ON items(t) WHERE lo > 0
+                """,
+            key: [Column(name: "id", values: numbers)],
+            columns: [
+                Column(name: "u", values: texts + ["NULL"]),
+                Column(name: "lo", values: ["0", "3", "7"]),
+                Column(name: "hi", values: ["1", "5", "9"]),
+                Column(name: "t", values: texts + ["NULL"]),
+            ]),
+        RandomTable(
+            name: "pairs",
+            create: """
+                CREATE TABLE pairs(x TEXT NOT NULL, y INTEGER NOT NULL, a, b TEXT,
+                    PRIMARY KEY(x, y), UNIQUE(b, a)) WITHOUT ROWID
+                """,
+            key: [
+                Column(name: "x", values: ["'a'", "'b'"]),
+                Column(name: "y", values: ["1", "2", "3"]),
+            ],
+            columns: [
+                Column(name: "a", values: ["1", "1.0", "'1'", "NULL", "x'01'"]),
+                Column(name: "b", values: ["'a'", "'b'", "NULL"]),
+            ]),
+        RandomTable(
+            name: "parents",
+            create: """
+                CREATE TABLE parents(id INTEGER PRIMARY KEY, code TEXT UNIQUE,
+                    up INTEGER REFERENCES parents(id) ON DELETE CASCADE, note)
+                """,
+            key: [Column(name: "id", values: numbers)],
+            columns: [
+                Column(name: "code", values: texts + ["NULL"]),
+                Column(name: "up", values: numbers + ["NULL", "NULL", "NULL"]),
+                Column(name: "note", values: any),
+            ]),
+        RandomTable(
+            name: "children",
+            create: """
+                CREATE TABLE children(id TEXT PRIMARY KEY NOT NULL,
+                    p INTEGER REFERENCES parents(id) ON DELETE CASCADE ON UPDATE CASCADE,
+                    pc TEXT REFERENCES parents(code) ON DELETE SET NULL, x TEXT UNIQUE)
+                """,
+            key: [Column(name: "id", values: texts)],
+            columns: [
+                Column(name: "p", values: numbers + ["NULL"]),
+                Column(name: "pc", values: texts + ["NULL", "NULL", "NULL"]),
+                Column(name: "x", values: texts + ["NULL"]),
+            ]),
+        RandomTable(
+            name: "Order Details",
+            create: """
+                CREATE TABLE [Order Details]([Order Id] TEXT NOT NULL, "select" INTEGER NOT NULL,
+                    [a b] TEXT DEFAULT 'd', "q""q" REAL, PRIMARY KEY([Order Id], "select"))
+                """,
+            key: [
+                Column(name: "Order Id", values: ["'a'", "'b'"]),
+                Column(name: "select", values: ["1", "2"]),
+            ],
+            columns: [
+                Column(name: "a b", values: texts + ["NULL"]),
+                Column(name: "q\"q", values: ["1", "-0.0", "1.5", "NULL"]),
+            ], isDeleteWins: true),
+    ]
+}
+
+/// Draws statements.
+struct RandomProgram {
+    var generator: SeededGenerator
+
+    mutating func pick<Element>(_ elements: [Element]) -> Element {
+        elements[generator.below(elements.count)]
+    }
+
+    /// One statement on one of `tables`.
+    mutating func statement(_ tables: [RandomTable]) -> String {
+        let table = pick(tables)
+        switch generator.below(10) {
+        case 0, 1, 2, 3: return insert(table)
+        case 4, 5, 6: return update(table)
+        case 7: return move(table)
+        default:
+            return "DELETE FROM \(table.quotedName) WHERE \(condition(table))"
+        }
+    }
+
+    private mutating func insert(_ table: RandomTable) -> String {
+        let clause = pick(["INSERT", "INSERT", "INSERT OR REPLACE", "INSERT OR IGNORE", "REPLACE"])
+        var columns = table.key
+        for column in table.columns where generator.chance(3, in: 4) { columns.append(column) }
+        let rows = (0..<(generator.chance(1, in: 4) ? 3 : 1)).map { _ in
+            "(" + columns.map { pick($0.values) }.joined(separator: ", ") + ")"
+        }
+        var sql = "\(clause) INTO \(table.quotedName)("
+        sql += columns.map { quotedIdentifier($0.name) }.joined(separator: ", ")
+        sql += ") VALUES" + rows.joined(separator: ", ")
+        if clause == "INSERT", generator.chance(1, in: 2), columns.count > table.key.count {
+            let key = table.key.map { quotedIdentifier($0.name) }.joined(separator: ", ")
+            let changed = quotedIdentifier(pick(Array(columns[table.key.count...])).name)
+            sql += " ON CONFLICT(\(key)) DO UPDATE SET \(changed) = excluded.\(changed)"
+        }
+        return sql
+    }
+
+    private mutating func update(_ table: RandomTable) -> String {
+        let clause = pick(["UPDATE", "UPDATE", "UPDATE OR REPLACE", "UPDATE OR IGNORE"])
+        var assignments = [assignment(pick(table.columns))]
+        if generator.chance(1, in: 3) { assignments.append(assignment(pick(table.columns))) }
+        return "\(clause) \(table.quotedName) SET \(assignments.joined(separator: ", "))"
+            + " WHERE \(condition(table))"
+    }
+
+    private mutating func move(_ table: RandomTable) -> String {
+        let clause = pick(["UPDATE", "UPDATE OR REPLACE", "UPDATE OR IGNORE"])
+        return "\(clause) \(table.quotedName) SET \(assignment(pick(table.key)))"
+            + " WHERE \(condition(table))"
+    }
+
+    private mutating func assignment(_ column: RandomTable.Column) -> String {
+        "\(quotedIdentifier(column.name)) = \(pick(column.values))"
+    }
+
+    private mutating func condition(_ table: RandomTable) -> String {
+        if generator.chance(1, in: 12) { return "1" }
+        if generator.chance(1, in: 4) {
+            let column = pick(table.columns)
+            return "\(quotedIdentifier(column.name)) IS \(pick(column.values))"
+        }
+        return table.key.map { "\(quotedIdentifier($0.name)) = \(pick($0.values))" }
+            .joined(separator: " AND ")
+    }
+}

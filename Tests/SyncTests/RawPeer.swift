@@ -1,0 +1,89 @@
+// A hand-made peer: says to one engine whatever the test wants, and reads what it answers.
+
+import CausalModel
+import Store
+import Sync
+import TestKit
+import Wire
+
+/// The far end of one accepted link.
+final class RawPeer: Link {
+    let replica: MemoryReplica
+    let engine: SyncEngine
+    private(set) var now: Milliseconds = 10_000
+    private(set) var link = LinkID(0)
+    private(set) var isClosed = false
+    private(set) var received: [Message] = []
+    var queuedBytes = 0
+    private var assembler = MessageAssembler()
+
+    init(node: String = "node", seed: UInt64 = 1, rows: Int = 0) {
+        var random = SeededGenerator(seed: seed)
+        replica = MemoryReplica(nextOrigin: { .random(using: &random) })
+        for row in 0..<rows { replica.write("row\(row)", "value") }
+        engine = SyncEngine(
+            configuration: SyncConfiguration(
+                node: node, group: "group", name: node, run: 1, listenPort: 1),
+            replica: replica, random: { random.next() },
+            isRetryable: { ($0 as? MemoryError)?.isRetryable ?? false })
+        link = engine.linkOpened(
+            self, direction: .accepted, address: PeerAddress(host: "10.9.9.9", port: 9), now: now)
+    }
+
+    func send(_ frame: [UInt8]) {
+        if let message = try? assembler.take(frame, isTrusted: true) { received.append(message) }
+    }
+
+    func close() { isClosed = true }
+
+    func say(_ message: Message) { say(bytes: message.encoded) }
+
+    func say(bytes: [UInt8]) { engine.received(link, bytes, now: now) }
+
+    func advance(_ milliseconds: Milliseconds) {
+        now += milliseconds
+        var rounds = 0
+        repeat {
+            engine.tick(now)
+            rounds += 1
+        } while rounds < 100 && (engine.nextDeadline ?? .max) <= now
+    }
+
+    var goodbye: GoodbyeMessage? {
+        for case .goodbye(let goodbye) in received { return goodbye }
+        return nil
+    }
+
+    // MARK: Usual words
+
+    static let origin = Origin(high: 77, low: 7)
+
+    static func hello(node: String = "raw", group: String = "group", run: UInt64 = 5) -> Message {
+        .hello(
+            HelloMessage(
+                group: group, node: node, run: run, name: "raw", origin: origin, listenPort: 0,
+                schemaFingerprint: 0, dial: 1))
+    }
+
+    static func statement(_ vector: VersionVector = VersionVector()) -> StatementMessage {
+        StatementMessage(
+            origin: origin, vector: vector, isWhole: true, beyondHash: 0, digest: 0,
+            schemaFingerprint: 0)
+    }
+
+    static func header(to number: UInt64, isContinuation: Bool = false) -> HeaderMessage {
+        HeaderMessage(
+            source: origin, base: VersionVector(), snapshot: VersionVector([(origin, number)]),
+            rows: 1, bytes: 1, isContinuation: isContinuation)
+    }
+
+    static let chunk = ChunkMessage(
+        body: [], rows: 0, position: Dot(origin, 1), isLast: false)
+
+    func greet() { say(Self.hello()) }
+
+    func activate() {
+        greet()
+        say(.state(Self.statement()))
+    }
+}

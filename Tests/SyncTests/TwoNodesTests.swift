@@ -1,0 +1,33 @@
+// Two engines, one link: first contact, the live stream, what it costs.
+
+import CausalModel
+import Store
+import Sync
+import TestKit
+import Testing
+import Wire
+
+@Suite struct TwoNodesTests {
+    @Test func bothSidesGetWhatTheyLack() {
+        let cluster = Cluster(2)
+        cluster.fill(0, rows: 25, prefix: "a")
+        cluster.fill(1, rows: 35, prefix: "b")
+        cluster.network.discoverAll()
+
+        #expect(cluster.converge(within: 2_000))
+        #expect(cluster.replicas[0].visible.count == 60)
+        #expect(cluster.replicas[0].visible == cluster.replicas[1].visible)
+        cluster.expectSound()
+    }
+
+    @Test func oneCommitArrivesWithinAMillisecondOfTheWire() {
+        let cluster = Cluster(2)
+        cluster.network.discoverAll()
+        cluster.network.run(for: 5_000)
+        let start = cluster.network.now
+        cluster.write(0, "key", "value")
+
+        #expect(cluster.network.run(for: 1_000) { cluster.replicas[1].value("key") == "value" })
+        #expect(cluster.network.now - start <= 2)
+    }
+}
