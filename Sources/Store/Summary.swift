@@ -1,7 +1,7 @@
 // What a replica says of itself, and the durability that must come before it is said.
 
-package import CausalModel
 internal import CPlatform
+package import CausalModel
 internal import Codec
 internal import SQLite
 internal import Values
