@@ -106,7 +106,8 @@ package final class Connection {
         try query(sql, values).first?.first
     }
 
-    /// The first column of the first row as an integer; nil when there is no row or it is another class.
+    /// The first column of the first row as an integer; nil when there is no row or it is another
+    /// class.
     package func integer(_ sql: String, _ values: [Value] = []) throws -> Int64? {
         guard case .integer(let number)? = try first(sql, values) else { return nil }
         return number
@@ -166,14 +167,19 @@ package final class Connection {
 
     /// Flushes the WAL and the database file to disk (`fsync`); the durability point of all that
     /// any connection committed before. The database must have been read by this connection.
-    package func syncFiles() throws {
-        let code = starling_sync_files(handle)
+    ///
+    /// - Parameter includesDatabase: false when nothing was moved from the WAL into the database
+    ///   since
+    ///   the last time.
+    package func syncFiles(includesDatabase: Bool = true) throws {
+        let code = starling_sync_files(handle, includesDatabase ? 1 : 0)
         guard code == SQLITE_OK else {
             throw SQLiteError(code: code, message: "cannot flush \(path) to disk")
         }
     }
 
-    /// What a checkpoint did: pages in the WAL, pages moved to the database, and whether it was held up.
+    /// What a checkpoint did: pages in the WAL, pages moved to the database, and whether it was
+    /// held up.
     package struct Checkpoint: Sendable, Equatable {
         package var logPages: Int
         package var movedPages: Int

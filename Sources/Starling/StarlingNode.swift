@@ -1,5 +1,5 @@
-// A node inside a Swift program: made, started, asked and stopped. The program goes on using SQLite as
-// it likes; nothing here stands between it and its file.
+// A node inside a Swift program: made, started, asked and stopped. The program goes on using SQLite
+// as it likes; nothing here stands between it and its file.
 
 internal import Node
 
@@ -26,8 +26,8 @@ public struct StarlingError: Error, Sendable, CustomStringConvertible {
 
 /// One node, which keeps tables of one SQLite file the same as on other machines.
 ///
-/// It runs on a thread of its own. It is not a database layer: open the file with any SQLite library and
-/// write plain SQL.
+/// It runs on a thread of its own. It is not a database layer: open the file with any SQLite
+/// library and write plain SQL.
 public final class StarlingNode: Sendable {
     private let home: Home
     private let thread: NodeThread

@@ -1,5 +1,5 @@
-// The program behind `main`: words in, text and an exit code out. What it needs from the machine and
-// from the node comes in through its parameters, so tests run it whole.
+// The program behind `main`: words in, text and an exit code out. What it needs from the machine
+// and from the node comes in through its parameters, so tests run it whole.
 
 import Node
 

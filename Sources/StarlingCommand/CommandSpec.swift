@@ -1,5 +1,5 @@
-// How a command is declared. One declaration gives its parsing, its help and its completions, so that
-// the three cannot contradict each other.
+// How a command is declared. One declaration gives its parsing, its help and its completions, so
+// that the three cannot contradict each other.
 
 import Node
 

@@ -1,4 +1,5 @@
-// The commands that ask a node: over its socket while it runs, from the file where that makes sense.
+// The commands that ask a node: over its socket while it runs, from the file where that makes
+// sense.
 
 import Node
 

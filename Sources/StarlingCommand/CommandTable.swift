@@ -1,4 +1,5 @@
-// Every command of `starling`: the one declaration behind its parsing, its help and its completions.
+// Every command of `starling`: the one declaration behind its parsing, its help and its
+// completions.
 
 import Node
 

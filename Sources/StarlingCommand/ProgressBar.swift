@@ -1,4 +1,5 @@
-// The bar of long work: one line on standard error that draws itself over, and goes without a trace.
+// The bar of long work: one line on standard error that draws itself over, and goes without a
+// trace.
 
 import Node
 

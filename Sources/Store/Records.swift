@@ -59,7 +59,8 @@ extension Replica {
         }
     }
 
-    /// The records of up to 1000 rows behind the key `after`; the key to go on behind, nil at the end.
+    /// The records of up to 1000 rows behind the key `after`; the key to go on behind, nil at the
+    /// end.
     package func records(
         of name: String, state wanted: RecordFacts.State?, after: [UInt8],
         _ body: (RecordFacts) throws -> Void
@@ -143,7 +144,8 @@ extension Replica {
     ///
     /// A row that changed several times comes once. Complexity: O(changed rows).
     ///
-    /// - Parameter goesOn: asked before each row; with false the rest is left for a later call, from the
+    /// - Parameter goesOn: asked before each row; with false the rest is left for a later call,
+    ///   from the
     ///   vector that is returned.
     package func changes(
         since: VersionVector, tables wanted: Set<String>? = nil,

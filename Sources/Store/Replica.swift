@@ -64,6 +64,8 @@ package final class Replica {
     var uncaptured: Set<Int64> = []
     /// True while commits were made that are not known to be on disk.
     var needsSync = true
+    /// When the database file had been written last, the last time it was flushed; 0 for never.
+    var syncedModification: Int64 = 0
     var readers: [Connection] = []
     var checkpointer: Connection?
     /// How long a call waits for another program's write lock. A node that must answer meanwhile

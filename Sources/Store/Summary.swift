@@ -1,5 +1,6 @@
 // What a replica says of itself, and the durability that must come before it is said.
 
+internal import CPlatform
 package import CausalModel
 internal import Codec
 internal import SQLite
@@ -52,7 +53,11 @@ extension Replica: SyncReplica {
         guard needsSync else { return }
         try translated {
             try willExport?(origin, vector[origin])
-            try connection.syncFiles()
+            // An app's checkpoint may have moved pages without a flush; most often none happened.
+            let modified = starling_file_modified(path)
+            let isMoved = modified == 0 || modified != syncedModification
+            try connection.syncFiles(includesDatabase: isMoved)
+            syncedModification = modified
         }
         needsSync = false
     }

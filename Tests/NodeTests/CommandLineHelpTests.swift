@@ -1,4 +1,5 @@
-// Help and completions: complete, within the width, and a script that bash accepts and that completes.
+// Help and completions: complete, within the width, and a script that bash accepts and that
+// completes.
 
 import Node
 import TestKit

@@ -1,4 +1,5 @@
-// The parser: every command, options before and after, and what is said about a line that does not fit.
+// The parser: every command, options before and after, and what is said about a line that does not
+// fit.
 
 import Node
 import Testing

@@ -1,5 +1,5 @@
-// The settings: the sample is the defaults, everything can be set, and every mistake is named with its
-// line and what was meant.
+// The settings: the sample is the defaults, everything can be set, and every mistake is named with
+// its line and what was meant.
 
 import Node
 import TestKit

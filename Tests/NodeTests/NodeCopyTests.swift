@@ -1,5 +1,5 @@
-// Existing databases: tracked whole with their foreign keys and composite keys, and two copies of one
-// database tracked on both sides.
+// Existing databases: tracked whole with their foreign keys and composite keys, and two copies of
+// one database tracked on both sides.
 
 import Node
 import Testing

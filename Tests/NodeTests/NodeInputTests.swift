@@ -1,5 +1,5 @@
-// What a node must survive and explain: strangers on its port, mistakes in its configuration, tables
-// that cannot be synced.
+// What a node must survive and explain: strangers on its port, mistakes in its configuration,
+// tables that cannot be synced.
 
 import Node
 import Testing
@@ -44,8 +44,8 @@ import Testing
         try await ann.start()
         let address = try #require(ann.address)
         let seed = "\(Int.random(in: 0...9999))"
-        // Garbage, an HTTP request, a frame that is never finished, frames of absurd length, lengths
-        // with the flag for more, empty frames without end.
+        // Garbage, an HTTP request, a frame that is never finished, frames of absurd length,
+        // lengths with the flag for more, empty frames without end.
         try await flock.python(
             Self.stranger(
                 """

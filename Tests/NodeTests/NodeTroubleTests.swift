@@ -124,8 +124,8 @@ import Testing
         #expect(try await ann.ask("records", "jobs")["counts"]?["saved"] == 1)
     }
 
-    /// What an app meets while its machine catches up. An ordinary busy timeout never fails; short ones
-    /// are counted and told.
+    /// What an app meets while its machine catches up. An ordinary busy timeout never fails; short
+    /// ones are counted and told.
     @Test func appWritesWhileItsNodeCatchesUp() async throws {
         let flock = Flock()
         let nodes = try await flock.nodes("ann", "bob", schema: Self.jobs)

@@ -1,5 +1,5 @@
-// `starling bench`: every figure beside its goal, and beside plain SQLite in the same run. This file has
-// what all measurements share; each group of them is an extension in a file of its own.
+// `starling bench`: every figure beside its goal, and beside plain SQLite in the same run. This
+// file has what all measurements share; each group of them is an extension in a file of its own.
 
 internal import CPlatform
 internal import Synchronization

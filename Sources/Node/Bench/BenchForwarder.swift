@@ -1,5 +1,5 @@
-// A cable between two nodes that can be cut, and that counts what goes through it: a TCP forwarder on
-// a thread of its own. What it adds to the time of an exchange counts against the program.
+// A cable between two nodes that can be cut, and that counts what goes through it: a TCP forwarder
+// on a thread of its own. What it adds to the time of an exchange counts against the program.
 
 import CPlatform
 internal import Synchronization

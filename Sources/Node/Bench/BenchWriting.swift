@@ -1,5 +1,5 @@
-// What capture costs an app, how fast entries are folded, and how large the file becomes: all beside
-// the same statements on a file that nobody captures.
+// What capture costs an app, how fast entries are folded, and how large the file becomes: all
+// beside the same statements on a file that nobody captures.
 
 internal import SQLite
 internal import Store

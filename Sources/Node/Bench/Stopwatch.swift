@@ -1,5 +1,5 @@
-// Time and its statistics for the bench: a steady clock in nanoseconds, medians and percentiles. The
-// bench is the one part of the program that measures, so it reads the clock itself.
+// Time and its statistics for the bench: a steady clock in nanoseconds, medians and percentiles.
+// The bench is the one part of the program that measures, so it reads the clock itself.
 
 #if canImport(Glibc)
 import Glibc

@@ -1,5 +1,5 @@
-// The settings of a node, from `config.json5` in its home folder. Every setting has a default, every
-// mistake is named with its line and the remedy, and nothing unknown is passed over.
+// The settings of a node, from `config.json5` in its home folder. Every setting has a default,
+// every mistake is named with its line and the remedy, and nothing unknown is passed over.
 
 /// What a person can set. The commented text of all of it: `Configuration.sample`.
 package struct Configuration: Sendable, Equatable {

@@ -1,5 +1,5 @@
-// One object of the configuration with its typed members: each reader says what it expected, what it
-// found, and in which line.
+// One object of the configuration with its typed members: each reader says what it expected, what
+// it found, and in which line.
 
 /// A missing key and `null` both mean the default and read as nil.
 struct ConfigurationSection {

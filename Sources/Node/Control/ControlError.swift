@@ -1,4 +1,5 @@
-// What goes wrong, as it crosses the control socket: a stable code for scripts, a message for people.
+// What goes wrong, as it crosses the control socket: a stable code for scripts, a message for
+// people.
 
 /// The error of an answer. The wire's form of `NodeError` and of every other module's error.
 package struct ControlError: Error, Equatable, Sendable, CustomStringConvertible {

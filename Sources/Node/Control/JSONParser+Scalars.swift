@@ -1,4 +1,5 @@
-// The parts of the JSON reader below a value: space and comments, texts with their escapes, numbers.
+// The parts of the JSON reader below a value: space and comments, texts with their escapes,
+// numbers.
 
 extension JSONParser {
     mutating func skipSpace() throws(JSONError) {

@@ -1,5 +1,6 @@
-// The reader of JSON: strict, with limits on size, depth and number of values, because what it reads
-// may come from anyone who can open the socket or edit a file. It also reads JSON5 for configuration.
+// The reader of JSON: strict, with limits on size, depth and number of values, because what it
+// reads may come from anyone who can open the socket or edit a file. It also reads JSON5 for
+// configuration.
 
 /// What a reader accepts before it gives up.
 package struct JSONLimits: Sendable {

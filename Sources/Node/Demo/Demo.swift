@@ -1,5 +1,5 @@
-// `starling demo`: three nodes on this machine with one small database of jobs; the cable to one is cut,
-// both sides are edited, and the cable is mended.
+// `starling demo`: three nodes on this machine with one small database of jobs; the cable to one is
+// cut, both sides are edited, and the cable is mended.
 
 internal import CPlatform
 internal import SQLite

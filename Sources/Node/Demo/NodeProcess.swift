@@ -1,5 +1,5 @@
-// Nodes as processes of this very program, for the demo: started, asked over their sockets, ended by
-// their process ids.
+// Nodes as processes of this very program, for the demo: started, asked over their sockets, ended
+// by their process ids.
 
 internal import CPlatform
 

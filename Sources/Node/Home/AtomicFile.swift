@@ -1,5 +1,5 @@
-// Small files that are either the old or the new content, whatever happens meanwhile: written beside
-// their place, synced, renamed, and the folder synced after it.
+// Small files that are either the old or the new content, whatever happens meanwhile: written
+// beside their place, synced, renamed, and the folder synced after it.
 
 #if canImport(Glibc)
 import Glibc

@@ -1,5 +1,5 @@
-// The home folder: everything of one node that is not in the app's database. Who the node is, how it
-// is configured, where its control socket stands, and the lock that keeps a second node away.
+// The home folder: everything of one node that is not in the app's database. Who the node is, how
+// it is configured, where its control socket stands, and the lock that keeps a second node away.
 
 #if canImport(Glibc)
 import Glibc

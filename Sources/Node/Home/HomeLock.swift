@@ -1,4 +1,5 @@
-// The two locks of a running node, refused in words: one on its home folder, one beside its database.
+// The two locks of a running node, refused in words: one on its home folder, one beside its
+// database.
 
 extension Home {
     /// Takes the lock that a node holds while it runs, or that a command holds while it writes.

@@ -1,5 +1,5 @@
-// Who a node is: made once by `starling init`, read by everything else. Keys come later and will live
-// beside it; nothing in here is secret.
+// Who a node is: made once by `starling init`, read by everything else. Keys come later and will
+// live beside it; nothing in here is secret.
 
 #if canImport(Glibc)
 import Glibc

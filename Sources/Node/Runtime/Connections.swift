@@ -1,4 +1,5 @@
-// Between the sessions and TCP: streams become links, dials try addresses, announcements become hints.
+// Between the sessions and TCP: streams become links, dials try addresses, announcements become
+// hints.
 
 internal import Discovery
 internal import Sync

@@ -5,8 +5,8 @@ internal import Store
 internal import Sync
 internal import Transport
 
-/// Serves `control.sock`. Requests of one connection are answered in turn; those that follow or wait
-/// stay open until they end or their asker goes.
+/// Serves `control.sock`. Requests of one connection are answered in turn; those that follow or
+/// wait stay open until they end or their asker goes.
 final class ControlServer {
     private unowned let service: NodeService
     private var listener: Listener?
@@ -219,8 +219,8 @@ final class ControlServer {
         service.pump()
     }
 
-    /// Feeds watchers and listings, each with a page at most, so that peers do not wait. A reader that
-    /// does not keep up gets the rest later.
+    /// Feeds watchers and listings, each with a page at most, so that peers do not wait. A reader
+    /// that does not keep up gets the rest later.
     func pump() {
         for index in watchers.indices
         where watchers[index].since != service.context.replica.vector {

@@ -1,4 +1,5 @@
-// Derived tables: computed from synced ones on every node, rebuilt after changes of peers were joined.
+// Derived tables: computed from synced ones on every node, rebuilt after changes of peers were
+// joined.
 
 internal import Store
 
@@ -15,8 +16,8 @@ struct DerivedTables {
 
     mutating func noteChange() { isDue = !tables.isEmpty }
 
-    /// Rebuilds all of them, those others depend on first. One that fails is named and does not stop the
-    /// others; they are due again at the next change.
+    /// Rebuilds all of them, those others depend on first. One that fails is named and does not
+    /// stop the others; they are due again at the next change.
     mutating func rebuildIfDue(_ replica: Replica, log: Log) throws {
         guard isDue else { return }
         isDue = false

@@ -1,4 +1,5 @@
-// The facts of a node as JSON, from its replica and, while it runs, its sessions. Shapes: `Facts.md`.
+// The facts of a node as JSON, from its replica and, while it runs, its sessions. Shapes:
+// `Facts.md`.
 
 internal import CausalModel
 internal import Codec

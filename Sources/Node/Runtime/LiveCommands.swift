@@ -1,5 +1,5 @@
-// What a running node answers beyond what its file knows: peers as they are now, and why one does not
-// sync.
+// What a running node answers beyond what its file knows: peers as they are now, and why one does
+// not sync.
 
 internal import CausalModel
 internal import Store

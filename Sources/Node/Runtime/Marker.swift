@@ -1,5 +1,5 @@
-// The proof that the database is the one this node left: a small file outside it. When the proof fails,
-// the replica goes on under a new origin, which costs one entry in a vector and no data.
+// The proof that the database is the one this node left: a small file outside it. When the proof
+// fails, the replica goes on under a new origin, which costs one entry in a vector and no data.
 
 internal import CPlatform
 internal import CausalModel
@@ -15,9 +15,10 @@ import Darwin
 
 /// Keeps `marker` in the home folder.
 ///
-/// It holds the nonce that the file holds too, the highest own number that was told to anyone, the file's
-/// device, inode and birth, and the boot it was written in. It is written before anything leaves; within
-/// one boot the page cache keeps it over a kill, so that only the first write of a run is flushed.
+/// It holds the nonce that the file holds too, the highest own number that was told to anyone, the
+/// file's device, inode and birth, and the boot it was written in. It is written before anything
+/// leaves; within one boot the page cache keeps it over a kill, so that only the first write of a
+/// run is flushed.
 package final class Marker {
     private struct Content: Equatable {
         var nonce: Int64

@@ -1,5 +1,5 @@
-// The running node: one thread, one event loop, and on it the sessions, the store, the control socket
-// and the watch on the database's folder. Everything else posts to it.
+// The running node: one thread, one event loop, and on it the sessions, the store, the control
+// socket and the watch on the database's folder. Everything else posts to it.
 
 internal import Discovery
 internal import Store

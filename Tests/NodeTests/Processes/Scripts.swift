@@ -2,12 +2,12 @@
 // timeout, and a diary of what was committed.
 
 enum Scripts {
-    /// Writes until its input ends or it is killed. Before each transaction it notes what it will do, and
-    /// after the commit that it did.
+    /// Writes until its input ends or it is killed. Before each transaction it notes what it will
+    /// do, and after the commit that it did.
     ///
-    /// Arguments: database, diary, name of the machine, seed, pause between transactions in seconds.
-    /// A row of `own` has one writer; a row of `shared` has one column for each machine; rows of
-    /// `fought` belong to nobody.
+    /// Arguments: database, diary, name of the machine, seed, pause between transactions in
+    /// seconds. A row of `own` has one writer; a row of `shared` has one column for each machine;
+    /// rows of `fought` belong to nobody.
     static let writer = """
         import os, random, select, sqlite3, sys, time
         file, diary, name, seed, pause = sys.argv[1:6]
