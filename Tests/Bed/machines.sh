@@ -29,7 +29,8 @@ end_process() { # machine, process, signal
         is_alive "$pid" || break
         sleep 0.01
     done
-    if is_alive "$pid"; then kill -KILL "$pid"; fi
+    # It may end by itself in this very moment.
+    if is_alive "$pid"; then kill -KILL "$pid" 2>/dev/null || true; fi
     rm -f "$bed/$1/$2.pid"
 }
 
