@@ -83,6 +83,12 @@ extension SyncEngine {
         peer.noteDueAt = min(peer.noteDueAt ?? .max, max(now, earliest))
     }
 
+    /// Stores what peers stated and what waits to be stored, for whoever asks where records are.
+    package func noteStatements(_ now: Milliseconds) {
+        let now = advance(to: now)
+        for peer in sortedLinks where peer.isActive && peer.noteDueAt != nil { noteNow(peer, now) }
+    }
+
     private func noteNow(_ peer: PeerLink, _ now: Milliseconds) {
         guard let hello = peer.session.peer else { return }
         peer.noteDueAt = nil

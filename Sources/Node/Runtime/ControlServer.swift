@@ -108,6 +108,7 @@ final class ControlServer {
             case "wait", "sync": beginWaiting(request, client)
             case "watch": try beginWatching(request, client)
             case "records":
+                service.engine.noteStatements(service.now)
                 let listing = try RecordListing(request.arguments, service.context) {
                     client.send($0)
                 }

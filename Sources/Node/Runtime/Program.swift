@@ -42,7 +42,7 @@ extension NodeCommands {
     }
 
     /// How long a command that reads the file, such as `status`, may hold up the start.
-    private static let startMillisecondsMax: Int64 = 5000
+    private static let startMillisecondsMax: Int64 = 10_000
     private static let pauseMicroseconds: useconds_t = 20_000
 
     /// Waits for the locks while a command has them; a node that has them refuses this one.
