@@ -4,10 +4,10 @@
 import Node
 import Testing
 
-@Suite struct NodeBedTests {
+@Suite(.fewAtOnce) struct NodeBedTests {
     @Test(
         .enabled(if: NodeBed.isAvailable, "needs the bed; the reason is on stderr"),
-        .timeLimit(.minutes(5)))
+        .timeLimit(.minutes(10)))
     func threeMachinesFindEachOtherAndOutlastTheNetwork() async throws {
         let flock = Flock()
         let nodes = try await flock.nodes(
@@ -25,7 +25,7 @@ import Testing
             }
         }
         for node in nodes {
-            try await flock.until("\(node.name) finds two peers", 60) {
+            try await flock.until("\(node.name) finds two peers") {
                 try await linked(node) == 2
             }
         }
@@ -44,7 +44,7 @@ import Testing
         try await bob.shows("SELECT title FROM jobs WHERE id = 'j1'", "ann")
         #expect(try await ann.sql("SELECT done FROM jobs WHERE id = 'j2'") == "0\n")
         try await bed.run("heal")
-        try await flock.converge(nodes, withinSeconds: 90)
+        try await flock.converge(nodes)
         try await ann.shows("SELECT done FROM jobs WHERE id = 'j2'", "1")
         for node in nodes { #expect(try await node.conflicts().count == 1) }
 
@@ -62,7 +62,7 @@ import Testing
         try await ann.sql("INSERT INTO jobs VALUES('j4','no avahi',0)")
         try await cid.shows("SELECT title FROM jobs WHERE id = 'j4'", "no avahi")
         try await bed.run("avahi-start", "1")
-        try await flock.until("ann has Avahi again", 60) {
+        try await flock.until("ann has Avahi again") {
             !(try await ann.status()["problems"]?.array ?? []).contains {
                 $0["code"] == "discovery"
             }
@@ -70,13 +70,13 @@ import Testing
 
         // A node comes back at another port, and remembers nobody.
         try await bed.signal(bob, on: 2, "TERM")
-        try await bob.process?.exit(withinSeconds: 20)
+        try await bob.process?.exit()
         _ = try await flock.run(["rm", "-f", "\(bob.home)/peers.json"])
         Files.write("{ listen: \"0.0.0.0:9191\" }", to: "\(bob.home)/config.json5")
         try await cid.sql("DELETE FROM jobs WHERE id = 'j2'")
         try await bob.start()
-        try await bob.shows("SELECT count(*) FROM jobs WHERE id = 'j2'", "0", withinSeconds: 60)
-        try await flock.converge(nodes, withinSeconds: 60)
+        try await bob.shows("SELECT count(*) FROM jobs WHERE id = 'j2'", "0")
+        try await flock.converge(nodes)
 
         // A machine that dies is missed within 30 s, as it is promised.
         try await bed.run("isolate", "3")
@@ -87,7 +87,7 @@ import Testing
         try await bed.run("heal")
         for (index, node) in nodes.enumerated() {
             try await bed.signal(node, on: index + 1, "TERM")
-            #expect(try await node.process?.exit(withinSeconds: 20) == 0)
+            #expect(try await node.process?.exit() == 0)
         }
     }
 }

@@ -4,7 +4,7 @@
 import Node
 import Testing
 
-@Suite struct NodeCopyTests {
+@Suite(.fewAtOnce) struct NodeCopyTests {
     /// An app's database as it stood before anybody heard of synchronisation.
     private static let shop = """
         CREATE TABLE customer(id INTEGER PRIMARY KEY, name TEXT NOT NULL, mail TEXT UNIQUE);

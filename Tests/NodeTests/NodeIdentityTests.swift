@@ -4,7 +4,7 @@
 import Node
 import Testing
 
-@Suite struct NodeIdentityTests {
+@Suite(.fewAtOnce) struct NodeIdentityTests {
     private static let notes = """
         CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, body TEXT);
         INSERT INTO notes VALUES('n1','one'),('n2','two');
@@ -197,7 +197,7 @@ import Testing
         } else {
             _ = try await flock.run(["rm", ann.file])
         }
-        let code = try await #require(ann.process).exit(withinSeconds: 30)
+        let code = try await #require(ann.process).exit()
         #expect(code == 1)
         flock.expect(ann.log.contains("was replaced while the node ran"), "no words about it")
         guard how == "replaced" else { return }

@@ -4,7 +4,7 @@
 import Node
 import Testing
 
-@Suite struct NodeInputTests {
+@Suite(.fewAtOnce) struct NodeInputTests {
     private static let jobs = """
         CREATE TABLE jobs(id TEXT PRIMARY KEY NOT NULL, title);
         INSERT INTO jobs VALUES('j1','roof');
@@ -82,7 +82,7 @@ import Testing
                     try: s.sendall(bad + os.urandom(random.randrange(40)))
                     except ConnectionError: pass
                     s.close()
-                """), [address, seed], withinSeconds: 120)
+                """), [address, seed])
         // All the while it serves those that it knows.
         try await bob.start(peers: [ann])
         try await bob.shows("SELECT title FROM jobs", "roof")

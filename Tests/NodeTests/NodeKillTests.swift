@@ -5,10 +5,10 @@ import Node
 import TestKit
 import Testing
 
-@Suite struct NodeKillTests {
+@Suite(.fewAtOnce) struct NodeKillTests {
     private static let rounds = 50
 
-    @Test(.timeLimit(.minutes(5))) func fiftyKillsLoseNoCommittedWrite() async throws {
+    @Test(.timeLimit(.minutes(10))) func fiftyKillsLoseNoCommittedWrite() async throws {
         let seed = UInt64.random(in: 0...9999)
         var random = SeededGenerator(seed: seed)
         let flock = Flock()
@@ -54,9 +54,9 @@ import Testing
         }
 
         for writer in writers { writer?.endInput() }
-        for writer in writers { try await writer?.exit(withinSeconds: 20) }
+        for writer in writers { try await writer?.exit() }
         for node in nodes { try await node.ready() }
-        try await flock.converge(nodes, withinSeconds: 90)
+        try await flock.converge(nodes)
         let found = try await flock.python(
             Scripts.checker,
             nodes.map(\.file) + ["--"] + nodes.flatMap { [$0.name, diary($0)] })

@@ -4,7 +4,7 @@
 import Node
 import Testing
 
-@Suite struct NodePairTests {
+@Suite(.fewAtOnce) struct NodePairTests {
     private static let jobs = """
         CREATE TABLE jobs(id TEXT PRIMARY KEY NOT NULL, title TEXT, done INTEGER DEFAULT 0, note);
         INSERT INTO jobs VALUES('j1','roof',0,NULL),('j2','door',0,x'00ff');

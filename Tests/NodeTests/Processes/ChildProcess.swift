@@ -119,7 +119,7 @@ final class ChildProcess {
 
     /// The exit code; a signal counts as 128 and its number, as in a shell.
     @discardableResult
-    func exit(withinSeconds seconds: Double = 60) async throws -> Int32 {
+    func exit(withinSeconds seconds: Double = 120) async throws -> Int32 {
         let deadline = ContinuousClock.now + .seconds(seconds)
         var pause = 2
         while isRunning {
@@ -138,7 +138,7 @@ final class ChildProcess {
     /// behind it.
     @discardableResult
     func line(
-        from start: Int = 0, with part: String, withinSeconds seconds: Int = 60
+        from start: Int = 0, with part: String, withinSeconds seconds: Int = 120
     ) async throws -> (text: String, next: Int) {
         let deadline = ContinuousClock.now + .seconds(seconds)
         while true {

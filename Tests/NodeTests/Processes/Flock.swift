@@ -72,7 +72,7 @@ final class Flock {
 
     /// Runs a program to its end.
     func run(
-        _ words: [String], environment: [String: String] = [:], withinSeconds: Double = 60
+        _ words: [String], environment: [String: String] = [:], withinSeconds: Double = 120
     ) async throws -> Answer {
         let log = nextLog("run")
         let child = try ChildProcess(words, log: log, environment: environment)
@@ -100,7 +100,7 @@ final class Flock {
     /// Runs a Python script to its end; throws when it fails.
     @discardableResult
     func python(
-        _ script: String, _ arguments: [String] = [], withinSeconds: Double = 60
+        _ script: String, _ arguments: [String] = [], withinSeconds: Double = 120
     ) async throws -> String {
         let answer = try await run(
             [Self.python, "-c", script] + arguments, withinSeconds: withinSeconds)
@@ -112,13 +112,13 @@ final class Flock {
 
     /// Waits until all `nodes` state the same vector and digest and have nothing to fold.
     func converge(
-        _ nodes: TestNode..., withinSeconds: Int = 60, at place: SourceLocation = #_sourceLocation
+        _ nodes: TestNode..., withinSeconds: Int = 120, at place: SourceLocation = #_sourceLocation
     ) async throws {
         try await converge(nodes, withinSeconds: withinSeconds, at: place)
     }
 
     func converge(
-        _ nodes: [TestNode], withinSeconds: Int = 60, at place: SourceLocation = #_sourceLocation
+        _ nodes: [TestNode], withinSeconds: Int = 120, at place: SourceLocation = #_sourceLocation
     ) async throws {
         var seen: [JSONValue] = []
         try await until("equal vectors and digests", withinSeconds, at: place) {
@@ -144,7 +144,7 @@ final class Flock {
 
     /// Waits for an event; what the nodes logged is in the error when it does not come.
     func until(
-        _ what: String, _ seconds: Int = 30, at place: SourceLocation = #_sourceLocation,
+        _ what: String, _ seconds: Int = 90, at place: SourceLocation = #_sourceLocation,
         _ condition: () async throws -> Bool
     ) async throws {
         let deadline = ContinuousClock.now + .seconds(seconds)

@@ -41,7 +41,7 @@ final class TestNode {
     // MARK: The command line
 
     /// Runs `starling` with this home.
-    func command(_ words: [String], withinSeconds: Double = 60) async throws -> Answer {
+    func command(_ words: [String], withinSeconds: Double = 120) async throws -> Answer {
         try await flock.run(
             prefix + [Flock.program, "--home", home] + words, withinSeconds: withinSeconds)
     }
@@ -95,6 +95,10 @@ final class TestNode {
             guard process?.isRunning == true else {
                 throw ProcessError(description: "node \(name) ended:\n\(flock.story)")
             }
+            // Without a running node the command itself would read the file, and hold up the start.
+            // The socket of a node in a namespace cannot be seen from here.
+            let isThere = try? ControlClient(home: Home(path: home), timeoutMilliseconds: 100)
+            guard isThere != nil || !prefix.isEmpty else { return false }
             let answer = try await command("status", "--json")
             guard answer.code == 0, answer.json["running"] == true else { return false }
             address = answer.json["listen"]?.string
@@ -104,7 +108,7 @@ final class TestNode {
 
     /// SIGTERM; returns the exit code.
     @discardableResult
-    func stop(withinSeconds: Double = 20) async throws -> Int32 {
+    func stop(withinSeconds: Double = 120) async throws -> Int32 {
         process?.signal(SIGTERM)
         return try await process?.exit(withinSeconds: withinSeconds) ?? 0
     }
@@ -134,7 +138,7 @@ final class TestNode {
 
     /// Waits until a query prints this.
     func shows(
-        _ query: String, _ expected: String, withinSeconds: Int = 30,
+        _ query: String, _ expected: String, withinSeconds: Int = 90,
         at place: SourceLocation = #_sourceLocation
     ) async throws {
         var last = ""
