@@ -114,7 +114,8 @@ package struct Kernel: Hashable, Sendable {
         return hasInsert && (policy == .addWins || !hasDelete)
     }
 
-    /// A + and a − are alive together: an update or insert and a delete that did not see each other.
+    /// A + and a − are alive together: an update or insert, and a delete, that did not see each
+    /// other.
     package var isPresenceContested: Bool {
         writes.contains { $0.isPresent && $0.isDelete }
             && writes.contains { $0.isPresent && !$0.isDelete }
@@ -163,7 +164,8 @@ package struct Kernel: Hashable, Sendable {
         writes = [Kernel.insertWrite(dot, stamp, values: values)]
     }
 
-    /// An insert over a row that is visible but parked: the program never saw that row, so both stay.
+    /// An insert over a row that is visible but parked: the program never saw that row, so both
+    /// stay.
     package mutating func insertBeside(_ dot: Dot, _ stamp: Stamp, values: [ColumnValue]) {
         add(Kernel.insertWrite(dot, stamp, values: values))
     }
@@ -187,8 +189,8 @@ package struct Kernel: Hashable, Sendable {
         add(Write(dot: dot, stamp: stamp, birth: birth, columns: columns, values: values))
     }
 
-    /// A delete: it replaces all live presence; cells stay alive, so that a concurrent update brings
-    /// back the whole row.
+    /// A delete: it replaces all live presence; cells stay alive, so that a concurrent update
+    /// brings back the whole row.
     ///
     /// `erasing` also replaces every column, for a delete whose old values are not known.
     package mutating func delete(_ dot: Dot, _ stamp: Stamp, erasing: Bool = false) {
@@ -216,8 +218,8 @@ package struct Kernel: Hashable, Sendable {
 
     // MARK: Join
 
-    /// The join of two kernels of one row: a dot stays that both have, or that one has and the other
-    /// has not seen.
+    /// The join of two kernels of one row: a dot stays that both have, or that one has and the
+    /// other has not seen.
     ///
     /// - Parameters:
     ///   - hasSeen: what the holder of `self` has seen: the row's context and its vector.

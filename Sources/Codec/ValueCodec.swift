@@ -6,8 +6,8 @@ package import Values
 //   00 NULL   01 real, 8 bytes of its bits   02 integer, zigzag   03 text, length   04 blob, length
 //   05 text that is a lower-case UUID, 16 bytes   06 the same in upper case
 //   10…7f the integers 0…111   80…ff text of 0…127 bytes
-// One value has one encoding, and the reader refuses any other: rows are found by the bytes of their
-// keys, and digests are made of bytes.
+// One value has one encoding, and the reader refuses any other: rows are found by the bytes of
+// their keys, and digests are made of bytes.
 extension ByteWriter {
     package mutating func value(_ value: Value) {
         switch value {

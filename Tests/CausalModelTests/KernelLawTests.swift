@@ -96,8 +96,8 @@ private struct Seen: Equatable {
         }
     }
 
-    /// A dot names one change. Should two copies differ all the same, after damage or from a hostile
-    /// member, everyone takes the same.
+    /// A dot names one change. Should two copies differ all the same, after damage or from a
+    /// hostile member, everyone takes the same.
     @Test func differingCopiesOfOneDotJoinAlike() throws {
         let origin = Origin(high: 0, low: 1)
         var copies: [Seen] = []

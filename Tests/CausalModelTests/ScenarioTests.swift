@@ -1,5 +1,5 @@
-// Where designs of this kind have gone wrong elsewhere, one short history each. Every step is judged
-// by the oracle; the expectations say in plain words what must be seen.
+// Where designs of this kind have gone wrong elsewhere, one short history each. Every step is
+// judged by the oracle; the expectations say in plain words what must be seen.
 
 import CausalModel
 import TestKit
@@ -91,8 +91,8 @@ import Values
         #expect(cluster.kernel(0).conflicts.isEmpty)
     }
 
-    /// Reproducer: seed 7073652. Collecting is undone with the power that it was done on, and what is
-    /// written then is concurrent to the delete.
+    /// Reproducer: seed 7073652. Collecting is undone with the power that it was done on, and what
+    /// is written then is concurrent to the delete.
     @Test func aCollectionThatWasNotDurableNeverHappened() throws {
         let cluster = try OracleCluster.after([
             .insert(1), .sync(1, 0), .delete(1), .sync(1, 0), .collect(replica: 0),

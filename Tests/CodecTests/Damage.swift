@@ -5,8 +5,8 @@ import TestKit
 import Testing
 
 enum Damage {
-    /// `bytes` cut at every place, with every byte changed in several ways, and with bytes inserted,
-    /// removed and appended.
+    /// `bytes` cut at every place, with every byte changed in several ways, and with bytes
+    /// inserted, removed and appended.
     static func all(of bytes: [UInt8]) -> [[UInt8]] {
         var result: [[UInt8]] = []
         for place in 0...bytes.count { result.append(Array(bytes[..<place])) }
