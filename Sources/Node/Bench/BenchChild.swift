@@ -54,7 +54,7 @@ final class BenchChild {
         posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF))
 
-        let variables = ["PATH", "HOME", "TMPDIR"].compactMap { name in
+        let variables = ["PATH", "HOME", "TMPDIR"].compactMap { (name: String) -> String? in
             getenv(name).map { "\(name)=\(String(cString: $0))" }
         }
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]

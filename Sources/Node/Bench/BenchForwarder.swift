@@ -190,7 +190,7 @@ final class BenchForwarder: Sendable {
 
 extension BenchForwarder {
     #if os(Linux)
-    private static let noSignal = Int32(MSG_NOSIGNAL.rawValue)
+    private static let noSignal = Int32(MSG_NOSIGNAL)
     private static let streamKind = Int32(SOCK_STREAM.rawValue)
     #else
     private static let noSignal: Int32 = 0
