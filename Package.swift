@@ -47,7 +47,7 @@ let package = Package(
         module("Wire", ["Codec", "CausalModel", "Values"]),
         module("Transport", ["CUV", "CPlatform"]),
         module("Discovery", ["CDNSSD", "CPlatform"]),
-        module("Sync", ["Store", "Wire", "CausalModel", "Values"]),
+        module("Sync", ["Store", "Wire", "Codec", "CausalModel", "Values"]),
         module(
             "Node",
             [
@@ -69,7 +69,8 @@ let package = Package(
         tests("CodecTests", ["Codec", "CausalModel", "Values"]),
         tests("CaptureTests", ["Store", "SQLite", "Values"]),
         tests("StoreTests", ["Store", "SQLite", "CausalModel", "Codec", "Values"]),
-        tests("SyncTests", ["Sync", "Store", "Wire", "CausalModel", "SQLite", "Values"]),
+        tests(
+            "SyncTests", ["Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values"]),
         tests("TransportTests", ["Transport"]),
         .executableTarget(
             name: "starling-probe", dependencies: ["Discovery", "CPlatform"], path: "Tests/Probe",
@@ -77,7 +78,7 @@ let package = Package(
         tests("DiscoveryTests", ["Discovery", "starling-probe"]),
         tests(
             "NodeTests",
-            ["Node", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
+            ["Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
         tests("HouseTests", []),
     ]
 )

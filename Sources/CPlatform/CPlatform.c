@@ -40,3 +40,13 @@ int starling_identify_file(const char *path, struct starling_file_identity *iden
 extern char **environ;
 
 char **starling_environment(void) { return environ; }
+
+int64_t starling_file_modified(const char *path) {
+    struct stat info;
+    if (stat(path, &info) != 0) return 0;
+#ifdef __APPLE__
+    return (int64_t)info.st_mtimespec.tv_sec * 1000000000 + info.st_mtimespec.tv_nsec;
+#else
+    return (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+#endif
+}

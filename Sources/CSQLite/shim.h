@@ -18,11 +18,11 @@ static inline int starling_defensive(sqlite3 *db, int on) {
 }
 /* The method table of sqlite3_file is reached through function pointers in a struct whose first
    member Swift sees as opaque: flush the WAL, then the database file. Returns an SQLite code. */
-static inline int starling_sync_files(sqlite3 *db) {
+static inline int starling_sync_files(sqlite3 *db, int with_database) {
     sqlite3_file *f = 0;
     int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f);
     if (rc == SQLITE_OK && f && f->pMethods) rc = f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
-    if (rc != SQLITE_OK) return rc;
+    if (rc != SQLITE_OK || !with_database) return rc;
     f = 0;
     rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &f);
     if (rc == SQLITE_OK && f && f->pMethods) rc = f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);

@@ -166,8 +166,11 @@ package final class Connection {
 
     /// Flushes the WAL and the database file to disk (`fsync`); the durability point of all that
     /// any connection committed before. The database must have been read by this connection.
-    package func syncFiles() throws {
-        let code = starling_sync_files(handle)
+    ///
+    /// - Parameter includesDatabase: false when nothing was moved from the WAL into the database since
+    ///   the last time.
+    package func syncFiles(includesDatabase: Bool = true) throws {
+        let code = starling_sync_files(handle, includesDatabase ? 1 : 0)
         guard code == SQLITE_OK else {
             throw SQLiteError(code: code, message: "cannot flush \(path) to disk")
         }

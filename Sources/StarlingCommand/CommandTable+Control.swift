@@ -94,8 +94,8 @@ extension CommandSpec {
     static let records = CommandSpec(
         path: ["records"], summary: "each row of a table: its key, its state, who has it",
         discussion: """
-            saved: here, and no other node is known to need it. pending: a known peer lacks it.
-            synced: every known peer has it. conflicted: other values are kept beside it.
+            saved: only here. pending: on some of the known peers, and not on all of them.
+            synced: on every known peer. conflicted: other values are kept beside it.
             parked: a constraint refuses to show it.
             """,
         options: [.state], operands: [OperandSpec(placeholder: "TABLE", help: "a synced table")],

@@ -73,16 +73,19 @@ extension Replica {
             throw StoreError(
                 .invalidDelta, "the delta leaves out values that this node does not have")
         }
-        do {
-            var decoder = try ChunkDecoder(chunk.body)
-            let mappings = try decoder.tables.map { try mapping($0) }
-            var count = 0
-            while let row = try decoder.next() {
-                try join(row, mappings[row.table], header)
-                count += 1
-            }
-            return count
-        } catch let error as CodecError {
+        var decoder = try received { () throws(CodecError) in try ChunkDecoder(chunk.body) }
+        let mappings = try decoder.tables.map { try mapping($0) }
+        var count = 0
+        while let row = try received({ () throws(CodecError) in try decoder.next() }) {
+            try join(row, mappings[row.table], header)
+            count += 1
+        }
+        return count
+    }
+
+    /// Decodes what came from a peer; what is stored here and does not decode is another error.
+    private func received<Result>(_ body: () throws(CodecError) -> Result) throws -> Result {
+        do { return try body() } catch {
             throw StoreError(.invalidDelta, "a chunk of a peer does not decode: \(error)")
         }
     }
@@ -113,11 +116,12 @@ extension Replica {
 
     private func join(_ received: ChunkRow, _ mapping: ChunkMapping, _ header: DeltaHeader) throws {
         let entry = mapping.entry
-        if let keyCount = mapping.keyCount {
-            let key = try decodeKey(received.key)
-            guard key.count == keyCount, encodeKey(key) == received.key, !key.contains(.null) else {
-                throw StoreError(.invalidDelta, "a peer sent a row of \(entry.name) with a bad key")
-            }
+        // Of a table that is not known here nobody knows yet how many columns its key has.
+        let keyValues = try self.received { () throws(CodecError) in try decodeKey(received.key) }
+        guard !keyValues.isEmpty, keyValues.count == mapping.keyCount ?? keyValues.count,
+            encodeKey(keyValues) == received.key, !keyValues.contains(.null)
+        else {
+            throw StoreError(.invalidDelta, "a peer sent a row of \(entry.name) with a bad key")
         }
         var writes = received.writes
         if !mapping.isIdentity { writes = writes.map { translate($0, mapping.columns) } }
@@ -131,6 +135,7 @@ extension Replica {
             _ = try ordinalForWriting(write.birth.origin)
         }
         let old = try loadCaptured(entry, key: received.key)
+        if let old, old.isHollow { throw StoreError.hollow(entry) }
         var row = old ?? Row()
         let before = row.kernel
         let mine = old?.context
@@ -190,6 +195,11 @@ extension Replica {
     private func end(_ header: DeltaHeader) throws {
         guard vector.covers(header.base) else {
             throw StoreError(.invalidDelta, "the delta begins beyond what this node has")
+        }
+        if header.snapshot[origin] > vector[origin] {
+            // Numbers of this node that it does not know: whatever they were, it must not use them.
+            try startOrigin()
+            problems["origin"] = "a peer knew changes of this node that its file lost"
         }
         try advance(to: header.snapshot)
         try connection.run(

@@ -17,11 +17,12 @@ enum Bookkeeping {
         CREATE TABLE IF NOT EXISTS _starling_origin(
             ord INTEGER PRIMARY KEY, origin BLOB NOT NULL UNIQUE, seen INTEGER NOT NULL);
         -- Tables by local id. state: TableState; policy: PresencePolicy; digest: sum of row hashes;
-        -- structure: CBOR as exchanged; armed: CBOR of the structure that the triggers are made for;
-        -- scan: ScanPhase; scanned: the last key of that phase that is done.
+        -- structure: CBOR as exchanged; armed: CBOR of the structure that the triggers are made
+        -- for; scan: ScanPhase; scanned: the last key of that phase that is done.
         CREATE TABLE IF NOT EXISTS _starling_table(
-            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE COLLATE NOCASE, state INTEGER NOT NULL,
-            policy INTEGER NOT NULL, digest INTEGER NOT NULL, structure BLOB, armed BLOB,
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+            state INTEGER NOT NULL, policy INTEGER NOT NULL, digest INTEGER NOT NULL, structure BLOB,
+            armed BLOB,
             scan INTEGER NOT NULL DEFAULT 0, scanned BLOB);
         -- Columns without the key's, by local id; never reused.
         CREATE TABLE IF NOT EXISTS _starling_column(

@@ -87,7 +87,7 @@ extension Replica {
     /// Who refers to whom, parents first.
     func updateRelations() {
         childIDs.removeAll()
-        for entry in tables.values { entry.isParentByValue = false }
+        for entry in tables.values { entry.parentColumns = [] }
         let live = tables.values.filter { $0.armed != nil && $0.isLive }.sorted { $0.id < $1.id }
         for entry in live {
             for foreignKey in entry.armed?.foreignKeys ?? [] {
@@ -97,10 +97,8 @@ extension Replica {
                 if childIDs[parent.id]?.contains(entry.id) != true {
                     childIDs[parent.id, default: []].append(entry.id)
                 }
-                let keys = Set(parent.armed?.primaryKey.map { TableEntry.folded($0.name) } ?? [])
-                if !keys.isSuperset(of: foreignKey.parentColumns.map(TableEntry.folded)) {
-                    parent.isParentByValue = true
-                }
+                parent.parentColumns.formUnion(
+                    foreignKey.parentColumns.compactMap { parent.column(named: $0) })
             }
         }
         tablesInDependencyOrder = dependencyOrder(live)
@@ -135,7 +133,8 @@ extension Replica {
     func saveTable(_ entry: TableEntry) throws {
         try connection.run(
             """
-            UPDATE _starling_table SET state = ?2, policy = ?3, structure = ?4, armed = ?5, scan = ?6
+            UPDATE _starling_table SET state = ?2, policy = ?3, structure = ?4, armed = ?5,
+                scan = ?6
             WHERE id = ?1
             """,
             [

@@ -1,12 +1,12 @@
-// The bytes of one chunk of a delta: a dictionary of origins, contexts and tables, then rows. A chunk is
-// self-contained, so that it can be joined whatever came before it.
+// The bytes of one chunk of a delta: a dictionary of origins, contexts and tables, then rows. A
+// chunk is self-contained, so that it can be joined whatever came before it.
 
 internal import CausalModel
 internal import Codec
 internal import Values
 
-// Chunk: stamp base, origins, contexts, tables (name, columns, layouts), rows (table, key, context or 0,
-// writes). Column and layout numbers are the sender's.
+// Chunk: stamp base, origins, contexts, tables (name, columns, layouts), rows (table, key, context
+// or 0, writes). Column and layout numbers are the sender's.
 struct ChunkEncoder {
     private var rows = ByteWriter(reserving: 64 * 1024)
     private(set) var count = 0

@@ -85,7 +85,8 @@ extension Replica {
 
     /// Shows what lost, on every node: a local write that replaces the siblings.
     ///
-    /// `loser` picks one of several; the last of the list, the one that lost narrowest, if not given.
+    /// `loser` picks one of several; the last of the list, the one that lost narrowest, if not
+    /// given.
     package func restoreConflict(_ id: String, loser: Int? = nil) throws {
         try settleConflict(id) { row, conflict, entry in
             switch conflict {
@@ -167,6 +168,7 @@ extension Replica {
                     conflictID($0, row: old, entry: entry, key: key) == id
                 })
             else { throw StoreError(.notFound, "conflict \(id) was settled meanwhile") }
+            if old.isHollow { throw StoreError.hollow(entry) }
             var row = old
             try body(&row, conflict, entry)
             try saveOwnNumber()

@@ -44,8 +44,8 @@ extension Replica {
 
     // MARK: Step 1: unique values
 
-    /// Visits the parked rows of a table and the rows they compete with by ascending birth, and shows
-    /// each that its table takes.
+    /// Visits the parked rows of a table and the rows they compete with by ascending birth, and
+    /// shows each that its table takes.
     private func resolveUnique(_ entry: TableEntry) throws {
         guard let access = entry.access else { return }
         var candidates = try parkedCandidates(entry, access: access)
@@ -253,7 +253,7 @@ extension Replica {
         of foreignKey: ForeignKey, child: TableAccess, parent: TableEntry,
         vacated: [VacatedParent]
     ) throws -> [[UInt8]] {
-        if vacated.count > 20 {
+        if vacated.count > 20 || vacated.contains(where: { $0.values == nil }) {
             // Many at once: one pass over the child beats one search for each.
             return try orphans(of: foreignKey, child: child, parent: parent)
         }
@@ -262,7 +262,9 @@ extension Replica {
         let condition = foreignKey.columns.map { "c.\(quotedIdentifier($0)) = ?" }
             .joined(separator: " AND ")
         for row in vacated {
-            let values = foreignKey.parentColumns.map { row.values[TableEntry.folded($0)] ?? .null }
+            let values = foreignKey.parentColumns.map {
+                row.values?[TableEntry.folded($0)] ?? .null
+            }
             if values.contains(.null) { continue }
             found += try connection.query(
                 "SELECT \(keys) FROM \(child.table) c WHERE \(condition)", values

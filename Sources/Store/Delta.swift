@@ -123,7 +123,8 @@ final class DeltaReader: DeltaSource {
         }
         self.scans = scans.sorted { $0.origin < $1.origin }
         var accesses: [Int64: TableAccess] = [:]
-        // A program may alter a table while the delta is read: the snapshot has the structure of now.
+        // A program may alter a table while the delta is read: the snapshot has the structure of
+        // now.
         let structures = replica.tables.compactMapValues { $0.isLive ? $0.armed : nil }
         rowReader = RowReader(
             readRow: try connection.prepare(
@@ -157,7 +158,8 @@ final class DeltaReader: DeltaSource {
         return try replica.translated {
             var encoder = ChunkEncoder(stampBase: stampBase)
             while encoder.count < replica.bounds.chunkRowsMax,
-                encoder.byteCount < replica.bounds.chunkBytesMax {
+                encoder.byteCount < replica.bounds.chunkBytesMax
+            {
                 guard let item = try held ?? nextRow() else { break }
                 held = nil
                 try add(item, to: &encoder)
@@ -207,6 +209,7 @@ final class DeltaReader: DeltaSource {
                     && scans.contains { $0.origin == head.origin && head.number > $0.lower }
             }
             if isEarlier { continue }
+            if row.isHollow { throw StoreError.hollow(entry) }
             if let context = row.context, header.snapshot.covers(context) { row.context = nil }
             return (entry, key, row, dot)
         }

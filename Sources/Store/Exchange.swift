@@ -43,7 +43,8 @@ package struct DeltaHeader: Sendable, Equatable {
     package var source: Origin
     /// Values of dots that this vector covers are left out: a receiver below it refuses the delta.
     package var base: VersionVector
-    /// The sender's vector in the snapshot that the rows are read from; END moves the receiver to it.
+    /// The sender's vector in the snapshot that the rows are read from; END moves the receiver to
+    /// it.
     package var snapshot: VersionVector
     /// Rows and bytes to come, for progress; bytes are an estimate.
     package var rows: Int

@@ -77,14 +77,14 @@ extension Replica {
     }
 
     func isJournalEmpty() throws -> Bool {
-        for entry in tables.values where entry.isLive {
-            let probe = try connection.cached(
-                "SELECT 1 FROM \(Capture.journalTable(id: entry.id)) LIMIT 1")
-            let hasEntry = try probe.step()
-            probe.reset()
-            if hasEntry { return false }
-        }
-        return true
+        try !tables.values.contains { try $0.isLive && hasJournalEntry($0) }
+    }
+
+    private func hasJournalEntry(_ entry: TableEntry) throws -> Bool {
+        let probe = try connection.cached(
+            "SELECT 1 FROM \(Capture.journalTable(id: entry.id)) LIMIT 1")
+        defer { probe.reset() }
+        return try probe.step()
     }
 
     /// Folds what exceeds one transaction before another kind of work begins.
@@ -131,10 +131,10 @@ extension Replica {
     }
 
     private func foldBatch(_ entry: TableEntry, limit: Int) throws -> Int {
-        guard let plan = try journalPlan(entry) else { return 0 }
+        guard try hasJournalEntry(entry), let plan = try journalPlan(entry) else { return 0 }
         let journal = Capture.journalTable(id: entry.id)
-        if let armed = entry.armed, entry.access?.needsVictims == true {
-            try Capture.settle(armed, id: entry.id, in: connection)
+        if let triggers = entry.access?.triggers {
+            try Capture.settle(triggers, in: connection)
         }
         let statement = try connection.cached("SELECT * FROM \(journal) ORDER BY seq LIMIT ?1")
         try statement.bind(Int64(limit), at: 1)
@@ -184,12 +184,18 @@ extension Replica {
             hasChanged = try apply(change, to: &row, entry: entry) || hasChanged
         }
         if row.isShown, current == nil, isLastBatch {
-            // Gone without a delete entry, as when a trigger of the app removes what is being written.
+            // Gone without a delete entry, as when a trigger of the app removes what is being
+            // written.
             if old == nil { return }
             row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: clock), erasing: true)
             row.isShown = false
         }
         guard hasChanged else { return }
+        if !entry.parentColumns.isEmpty {
+            let isWhole = entries.changes.contains { $0.kind != .update }
+            let columns = entries.changes.flatMap(\.columns)
+            noteVacated(entry, old: old, columns: isWhole ? .all : ColumnSet(columns))
+        }
         let values = isDeleted ? entries.oldValues ?? current : current
         fillFreshValues(&row.kernel, from: firstFresh, values: values, access: access)
         row.tableValues = row.isShown ? current : nil

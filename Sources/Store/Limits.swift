@@ -12,7 +12,8 @@ package enum Limits {
     package static let chunkBytesMax = 256 * 1024
     /// Parked rows of a table above which they are looked at only when a delta ends.
     package static let parkedEagerMax = 1_000
-    /// Rows whose constraints wait for an empty journal, above which all rows are looked at instead.
+    /// Rows whose constraints wait for an empty journal, above which all rows are looked at
+    /// instead.
     package static let putOffRowsMax = 10_000
     /// Pages in the WAL after which the node checkpoints when it is safe.
     package static let walPagesMax = 1_000
@@ -29,6 +30,8 @@ package enum Limits {
 
     /// Milliseconds that a call waits for another program's write lock.
     package static let busyMilliseconds: Int32 = 2_000
+    /// The same on the loop of a running node, which has others to answer.
+    package static let busyOnLoopMilliseconds: Int32 = 40
     /// Milliseconds by which a received stamp may move the clock beyond the wall clock.
     package static let clockAheadMilliseconds: Int64 = 60_000
     /// Writes in one kernel that is received.

@@ -53,8 +53,19 @@ extension Replica {
         of name: String, state wanted: RecordFacts.State? = nil,
         _ body: (RecordFacts) throws -> Void
     ) throws {
+        var next: [UInt8]? = []
+        while let after = next {
+            next = try records(of: name, state: wanted, after: after, body)
+        }
+    }
+
+    /// The records of up to 1000 rows behind the key `after`; the key to go on behind, nil at the end.
+    package func records(
+        of name: String, state wanted: RecordFacts.State?, after: [UInt8],
+        _ body: (RecordFacts) throws -> Void
+    ) throws -> [UInt8]? {
         try fold()
-        try translated {
+        return try translated {
             guard let entry = table(named: name) else {
                 throw StoreError(.notFound, "\(name) is not tracked: run `starling track \(name)`")
             }
@@ -64,37 +75,34 @@ extension Replica {
                 try connection.query(
                     "SELECT key FROM _starling_conflict WHERE tbl = ?1", [.integer(entry.id)]
                 ).map { $0[0] })
-            var after = Value.blob([])
-            while true {
-                let keys = try connection.query(
-                    """
-                    SELECT key FROM _starling_row WHERE tbl = ?1 AND key > ?2
-                    ORDER BY key LIMIT 1000
-                    """, [.integer(entry.id), after])
-                for found in keys {
-                    guard case .blob(let key) = found[0] else { continue }
-                    guard let row = try load(entry, key: key), row.kernel.isVisible(entry.policy)
-                    else { continue }
-                    let holders = peers.filter { row.kernel.isCovered(by: $0.vector) }
-                    let state: RecordFacts.State =
-                        if parked[found[0]] != nil {
-                            .parked
-                        } else if conflicted.contains(found[0]) {
-                            .conflicted
-                        } else if holders.isEmpty {
-                            .saved
-                        } else {
-                            holders.count == peers.count ? .synced : .pending
-                        }
-                    if let wanted, wanted != state { continue }
-                    try body(
-                        RecordFacts(
-                            key: try namedKey(key, entry: entry), state: state,
-                            peers: holders.map(\.node), parkReason: parked[found[0]]))
-                }
-                guard keys.count == 1000, let last = keys.last else { return }
-                after = last[0]
+            let keys = try connection.query(
+                """
+                SELECT key FROM _starling_row WHERE tbl = ?1 AND key > ?2
+                ORDER BY key LIMIT 1000
+                """, [.integer(entry.id), .blob(after)])
+            for found in keys {
+                guard case .blob(let key) = found[0] else { continue }
+                guard let row = try load(entry, key: key), row.kernel.isVisible(entry.policy)
+                else { continue }
+                let holders = peers.filter { row.kernel.isCovered(by: $0.vector) }
+                let state: RecordFacts.State =
+                    if parked[found[0]] != nil {
+                        .parked
+                    } else if conflicted.contains(found[0]) {
+                        .conflicted
+                    } else if holders.isEmpty {
+                        .saved
+                    } else {
+                        holders.count == peers.count ? .synced : .pending
+                    }
+                if let wanted, wanted != state { continue }
+                try body(
+                    RecordFacts(
+                        key: try namedKey(key, entry: entry), state: state,
+                        peers: holders.map(\.node), parkReason: parked[found[0]]))
             }
+            guard keys.count == 1000, case .blob(let last)? = keys.last?[0] else { return nil }
+            return last
         }
     }
 
@@ -134,9 +142,12 @@ extension Replica {
     /// What changed beyond `since`, as it is now; the vector to go on from.
     ///
     /// A row that changed several times comes once. Complexity: O(changed rows).
+    ///
+    /// - Parameter goesOn: asked before each row; with false the rest is left for a later call, from the
+    ///   vector that is returned.
     package func changes(
         since: VersionVector, tables wanted: Set<String>? = nil,
-        _ body: (ChangeFacts) throws -> Void
+        while goesOn: () -> Bool = { true }, _ body: (ChangeFacts) throws -> Void
     ) throws -> VersionVector {
         try fold()
         return try translated {
@@ -152,6 +163,8 @@ extension Replica {
                 try statement.bind(Int64(since[origin]), at: 2)
                 try statement.bind(Int64(scanVector[origin]), at: 3)
                 while try statement.step() {
+                    guard goesOn() else { return position }
+                    position[origin] = UInt64(statement.int(2))
                     guard let entry = tables[statement.int(0)],
                         wanted?.contains(TableEntry.folded(entry.name)) ?? true,
                         let row = try load(entry, key: statement.bytes(1)),
@@ -163,7 +176,6 @@ extension Replica {
                     }
                     if isEarlier { continue }
                     let isVisible = row.kernel.isVisible(entry.policy)
-                    position[origin] = max(position[origin], UInt64(statement.int(2)))
                     try body(
                         ChangeFacts(
                             table: entry.name,

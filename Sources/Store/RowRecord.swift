@@ -79,7 +79,9 @@ enum RowHash {
             }
             for item in write.values {
                 scratch.bytes.removeAll(keepingCapacity: true)
-                scratch.value(item.value)
+                // SQL cannot tell -0.0 from 0.0, so a change from one to the other is never
+                // captured.
+                scratch.value(item.value == .real(-0.0) ? .real(0) : item.value)
                 sum &+= hash64(
                     scratch.bytes, seed: base &+ entry.columns[Int(item.column)].nameHash)
             }

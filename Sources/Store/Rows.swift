@@ -14,10 +14,13 @@ struct Row {
     /// What this row has seen beyond the replica's vector; nil when nothing.
     var context: VersionVector?
     var hash: UInt64 = 0
-    /// The values in the app's table as they are now, in the order of its access; nil when not read.
+    /// The values in the app's table as they are now, in the order of its access; nil when not
+    /// read.
     var tableValues: [Value]?
     /// Columns by dot whose values only the table knew, when the row is gone from it.
     var held: [Dot: [ColumnID]] = [:]
+    /// The values are in a table that is not there: the kernel can be neither sent nor changed.
+    var isHollow = false
     /// True when the file has a kernel for the row.
     var isStored = false
 }
@@ -53,12 +56,15 @@ struct RowReader {
                 if values == nil { row.held[writes[index].dot] = columns }
             }
         }
+        if decoded.isShown, row.tableValues == nil, try access(entry) == nil {
+            row.isHollow = decoded.writes.contains { !$0.tableColumns.isEmpty }
+        }
         row.kernel = Kernel(writes: writes)
         return row
     }
 
-    /// Adds the values that the table holds. A row that is gone has a delete in the journal still to
-    /// be folded, which brings the values; until then they are NULL and nobody sees them.
+    /// Adds the values that the table holds. A row that is gone has a delete in the journal still
+    /// to be folded, which brings the values; until then they are NULL and nobody sees them.
     private func fill(
         _ write: inout Write, _ columns: [ColumnID], access: TableAccess, values: [Value]?
     ) {
@@ -73,6 +79,16 @@ struct RowReader {
             merged.sort { $0.column < $1.column }
         }
         write.values = merged
+    }
+}
+
+extension StoreError {
+    /// What a row needs whose table a program dropped.
+    static func hollow(_ entry: TableEntry) -> StoreError {
+        StoreError(
+            .notFound,
+            "rows of \(entry.name) cannot be synced because their table was dropped or cannot "
+                + "be read: create it again as it was, with its rows")
     }
 }
 
@@ -175,7 +191,11 @@ extension Replica {
             try statement.bind(Int64(dot.number), at: 2)
             try statement.bind(entry.id, at: 3)
             try statement.bind(blob: key, at: 4)
-            try statement.run()
+            do { try statement.run() } catch let error as SQLiteError where error.isConstraint {
+                throw StoreError(
+                    .invalidDelta,
+                    "one change is claimed by two rows: a peer sent what no honest node sends")
+            }
         }
     }
 

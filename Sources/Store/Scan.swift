@@ -1,5 +1,5 @@
-// Scans: comparing a table with its kernels in short transactions. They number what was there before
-// tracking, find what happened while the triggers were gone, and show what became known.
+// Scans: comparing a table with its kernels in short transactions. They number what was there
+// before tracking, find what happened while the triggers were gone, and show what became known.
 
 internal import CausalModel
 internal import Codec
@@ -49,8 +49,8 @@ extension Replica {
             ])
     }
 
-    /// Starts a scan from its beginning. One that only shows does not break off one that looks for what
-    /// was not captured: showing is the last phase of that.
+    /// Starts a scan from its beginning. One that only shows does not break off one that looks for
+    /// what was not captured: showing is the last phase of that.
     func beginScan(_ entry: TableEntry, _ phase: ScanPhase) throws {
         if phase == .show, entry.scan == .rows || entry.scan == .kernels { return }
         entry.scan = phase
@@ -89,8 +89,8 @@ extension Replica {
         return try load(entry, key: key)
     }
 
-    /// Compares one row of the table with its kernel, and numbers what was not captured: an insert, a
-    /// delete, or an update of every column, since nobody knows which changed.
+    /// Compares one row of the table with its kernel, and numbers what was not captured: an insert,
+    /// a delete, or an update of every column, since nobody knows which changed.
     private func numberUncaptured(_ entry: TableEntry, key: [UInt8]) throws {
         guard let access = entry.access else { return }
         let keyValues = try decodeKey(key)
@@ -118,14 +118,15 @@ extension Replica {
         }
         row.isShown = true
         row.tableValues = current
+        noteVacated(entry, old: old, columns: .all)
         try saveOwnNumber()
         try noteTouched(entry, key: key, old: old, row: row)
         try save(entry, key: key, old: old, row: row)
         try unpark(entry, key: key)
     }
 
-    /// The columns that changed without capture. Of values that a write has only the stored hash knows
-    /// what they were: if it differs, any of them may have changed.
+    /// The columns that changed without capture. Of values that a write has only the stored hash
+    /// knows what they were: if it differs, any of them may have changed.
     private func uncapturedColumns(
         _ entry: TableEntry, key: [UInt8], row: Row, current: [Value]
     ) -> [ColumnID] {
@@ -158,6 +159,7 @@ extension Replica {
         let now = stamp(second: environment.wallClock() / 1000)
         row.kernel.delete(nextDot(), row.kernel.stamp(atLeast: now), erasing: true)
         row.isShown = false
+        noteVacated(entry, old: old, columns: .all)
         try saveOwnNumber()
         try noteTouched(entry, key: key, old: old, row: row)
         try save(entry, key: key, old: old, row: row)
@@ -194,22 +196,31 @@ extension Replica {
 
     // MARK: Leaving
 
-    /// Moves the values of shown rows from the table into their kernels, then lets the table go.
+    /// Moves the values of shown rows from the table into their kernels, in short transactions.
     func leave(_ entry: TableEntry) throws {
-        var after: [UInt8]?
-        while true {
-            let keys = try storedKeys(entry, after: after)
-            try write {
-                for key in keys {
-                    guard let old = try load(entry, key: key), old.isShown else { continue }
-                    var row = old
-                    row.isShown = false
-                    row.tableValues = nil
-                    try save(entry, key: key, old: old, row: row)
-                }
-            }
-            after = keys.last
-            if keys.count < bounds.scanRowsMax { return }
+        var last: [UInt8]? = []
+        while let after = last { last = try write { try leaveSlice(entry, after: after) } }
+    }
+
+    /// One slice; its last key, nil when no row is left. Called inside a transaction.
+    func leaveSlice(_ entry: TableEntry, after: [UInt8]) throws -> [UInt8]? {
+        // The first byte of a record says whether its row is shown.
+        let keys = try connection.query(
+            """
+            SELECT key FROM _starling_row WHERE tbl = ?1 AND key > ?2 AND substr(record, 1, 1) = ?3
+            ORDER BY key LIMIT \(bounds.scanRowsMax)
+            """, [.integer(entry.id), .blob(after), .blob([RowRecord.shown])])
+        var last: [UInt8]?
+        for found in keys {
+            guard case .blob(let key) = found[0], let old = try loadCaptured(entry, key: key),
+                old.isShown
+            else { continue }
+            last = key
+            var row = old
+            row.isShown = false
+            row.tableValues = nil
+            try save(entry, key: key, old: old, row: row)
         }
+        return last
     }
 }

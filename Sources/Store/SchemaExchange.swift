@@ -1,5 +1,5 @@
-// Schema between peers: tables and columns travel as structure, are created where they lack, and are
-// kept by name where they cannot be shown yet.
+// Schema between peers: tables and columns travel as structure, are created where they lack, and
+// are kept by name where they cannot be shown yet.
 
 internal import CausalModel
 package import Codec
@@ -125,8 +125,8 @@ extension Replica {
             entry.structure = schema
             try saveTable(entry)
             problems[subject] =
-                "peers sync the table \(schema.name), and this file has one of that name that is not "
-                + "tracked: run `starling track \(schema.name)` to join it"
+                "peers sync the table \(schema.name), and this file has one of that name that is "
+                + "not tracked: run `starling track \(schema.name)` to join it"
             return isNew
         }
         connection.dropCachedStatements()

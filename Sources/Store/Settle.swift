@@ -1,4 +1,5 @@
-// Bringing one row of the app's table in line with its kernel, and parking what a constraint refuses.
+// Bringing one row of the app's table in line with its kernel, and parking what a constraint
+// refuses.
 
 internal import CausalModel
 internal import Codec
@@ -18,8 +19,8 @@ package enum ParkReason: Int64, Sendable {
 /// A parent row that left, or changed, the values that children refer to.
 struct VacatedParent {
     var table: Int64
-    /// Key and values as they were, by column name.
-    var values: [String: Value]
+    /// Key and values as they were, by column name; nil when nobody knows.
+    var values: [String: Value]?
 }
 
 extension Replica {
@@ -111,9 +112,19 @@ extension Replica {
         }
     }
 
+    /// For rows whose values in the table are those after a program's write: what they were before,
+    /// and so which children referred to them, nobody knows.
+    func noteVacated(_ entry: TableEntry, old: Row?, columns: ColumnSet) {
+        guard old?.isShown == true, entry.parentColumns.contains(where: columns.contains) else {
+            return
+        }
+        vacated.append(VacatedParent(table: entry.id, values: nil))
+    }
+
     private func hasParentColumnChanged(_ entry: TableEntry, old: Row?, row: Row) -> Bool {
         // Only non-key columns can change under one key; few parents are named by those.
-        guard entry.isParentByValue, let before = old?.tableValues, let after = row.tableValues
+        guard !entry.parentColumns.isEmpty, let before = old?.tableValues,
+            let after = row.tableValues
         else { return false }
         return before != after
     }

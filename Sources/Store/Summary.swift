@@ -1,6 +1,7 @@
 // What a replica says of itself, and the durability that must come before it is said.
 
 package import CausalModel
+internal import CPlatform
 internal import Codec
 internal import SQLite
 internal import Values
@@ -52,7 +53,11 @@ extension Replica: SyncReplica {
         guard needsSync else { return }
         try translated {
             try willExport?(origin, vector[origin])
-            try connection.syncFiles()
+            // An app's checkpoint may have moved pages without a flush; most often none happened.
+            let modified = starling_file_modified(path)
+            let isMoved = modified == 0 || modified != syncedModification
+            try connection.syncFiles(includesDatabase: isMoved)
+            syncedModification = modified
         }
         needsSync = false
     }
@@ -101,13 +106,13 @@ extension Replica: SyncReplica {
     // MARK: WAL
 
     /// Moves the WAL into the database when that is safe: this connection holds the write lock
-    /// meanwhile, so that no other connection writes or checkpoints at the same moment (the WAL-reset
-    /// race of SQLite up to 3.51.2).
+    /// meanwhile, so that no other connection writes or checkpoints at the same moment (the
+    /// WAL-reset race of SQLite up to 3.51.2).
     package func checkpointIfSafe() throws {
         try translated {
             let reader = try readerForCheckpoint()
             connection.setBusyTimeout(milliseconds: 0)
-            defer { connection.setBusyTimeout(milliseconds: Limits.busyMilliseconds) }
+            defer { connection.setBusyTimeout(milliseconds: busyMilliseconds) }
             do { try connection.execute("BEGIN IMMEDIATE") } catch let error as SQLiteError
                 where error.isBusy
             { return }

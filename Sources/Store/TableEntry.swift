@@ -1,5 +1,5 @@
-// One table as the replica knows it: its columns, layouts and policy, whether or not the table exists
-// in the file. The rows' kernels are numbered by the ids given out here.
+// One table as the replica knows it: its columns, layouts and policy, whether or not the table
+// exists in the file. The rows' kernels are numbered by the ids given out here.
 
 internal import CausalModel
 internal import Codec
@@ -55,8 +55,8 @@ final class TableEntry {
     var armed: TableSchema?
     /// Statements on the app's table; set when live.
     var access: TableAccess?
-    /// A foreign key names columns of this table other than its primary key.
-    var isParentByValue = false
+    /// The columns besides the primary key that foreign keys name.
+    var parentColumns: Set<ColumnID> = []
 
     /// The unique indexes besides the primary key.
     var uniqueIndexes: [IndexSchema] {
@@ -107,8 +107,7 @@ final class TableAccess {
     let names: [String]
     /// What a column shows that no write has a value of.
     let defaults: [Value]
-    /// One row can push out another one of this table.
-    let needsVictims: Bool
+    let triggers: CaptureTriggers
     private let connection: Connection
     private let select: Statement
     private let insert: Statement
@@ -118,7 +117,7 @@ final class TableAccess {
     init(_ schema: TableSchema, entry: TableEntry, connection: Connection) throws {
         table = quotedIdentifier(schema.name)
         self.connection = connection
-        needsVictims = try CaptureTriggers(schema, id: entry.id).needsVictims
+        triggers = try CaptureTriggers(schema, id: entry.id)
         keyColumns = schema.primaryKey.map(\.name)
         var pairs: [(ColumnID, ColumnSchema)] = []
         for column in schema.storedColumns where column.primaryKeyPosition == 0 {

@@ -68,8 +68,8 @@ extension Replica {
                     problems.append(
                         TrackProblem(
                             .error, .untrackedParent,
-                            "\(schema.name) refers to \(parent), which is not tracked: its rows would "
-                                + "have no parent elsewhere; track both: "
+                            "\(schema.name) refers to \(parent), which is not tracked: its rows "
+                                + "would have no parent elsewhere; track both: "
                                 + "`starling track \(parent) \(schema.name)`"))
                 }
                 reports.append(
@@ -123,8 +123,8 @@ extension Replica {
         schemaVersion = try connection.integer("PRAGMA schema_version") ?? -1
     }
 
-    /// Stops syncing tables here. Their rows stay in the table, and what is known of them is kept and
-    /// forwarded to others.
+    /// Stops syncing tables here. Their rows stay in the table, and what is known of them is kept
+    /// and forwarded to others.
     package func untrack(_ names: [String]) throws {
         try translated {
             for name in names {
@@ -134,6 +134,9 @@ extension Replica {
                 try fold()
                 try leave(entry)
                 try write {
+                    // What programs wrote meanwhile.
+                    var last: [UInt8]? = []
+                    while let after = last { last = try leaveSlice(entry, after: after) }
                     connection.dropCachedStatements()
                     try Capture.disarm(id: entry.id, in: connection)
                     entry.state = .untracked
@@ -157,11 +160,11 @@ extension Replica {
     func rearmIfNeeded() throws {
         let version = try connection.integer("PRAGMA schema_version") ?? 0
         guard version != schemaVersion else { return }
-        let wasInTransaction = connection.isInTransaction
-        if wasInTransaction {
+        if connection.isInTransaction {
             try rearm()
         } else {
-            try connection.transaction { try rearm() }
+            // What is folded on the way is a change like any other.
+            try rawWrite { try rearm() }
         }
         schemaVersion = try connection.integer("PRAGMA schema_version") ?? 0
     }
@@ -198,8 +201,8 @@ extension Replica {
             entry.access = nil
             try saveTable(entry)
             problems["table \(TableEntry.folded(entry.name))"] =
-                "a program dropped the table \(entry.name), which is synced: create it again, or run "
-                + "`starling untrack \(entry.name)`"
+                "a program dropped the table \(entry.name), which is synced: create it again as it "
+                + "was. Rows that are not in it then count as deleted, on all nodes"
             return
         }
         let isArmed = try Capture.isArmed(schema, id: entry.id, in: connection)
@@ -211,6 +214,7 @@ extension Replica {
         if let first = errors.first {
             problems["table \(TableEntry.folded(entry.name))"] =
                 "\(entry.name) was altered and cannot be synced as it is now: \(first.message)"
+            entry.access = nil
             return
         }
         problems["table \(TableEntry.folded(entry.name))"] = nil

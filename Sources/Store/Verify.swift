@@ -1,5 +1,5 @@
-// Checks that everything the bookkeeping derives follows from the kernels, and that the tables show what
-// the kernels say. For `doctor` and for tests; it reads every row.
+// Checks that everything the bookkeeping derives follows from the kernels, and that the tables show
+// what the kernels say. For `doctor` and for tests; it reads every row.
 
 package import CausalModel
 internal import Codec
@@ -34,8 +34,9 @@ extension Replica {
         }
     }
 
-    /// Everything that contradicts itself in the bookkeeping or between it and the tables, in words; empty
-    /// when all is well. Changes that wait in a journal are folded first. Complexity: O(rows).
+    /// Everything that contradicts itself in the bookkeeping or between it and the tables, in
+    /// words; empty when all is well. Changes that wait in a journal are folded first. Complexity:
+    /// O(rows).
     package func verify() throws -> [String] {
         try fold()
         return try translated {
@@ -123,5 +124,12 @@ extension Replica {
             }
             if keys.count < 1000 { return }
         }
+    }
+}
+
+extension Replica {
+    /// Lets the file grow to so many pages and no further; a full disk for tests.
+    package func limitPages(_ count: Int) throws {
+        try translated { try connection.execute("PRAGMA max_page_count = \(count)") }
     }
 }

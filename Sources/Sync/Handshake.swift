@@ -1,5 +1,5 @@
-// The engine's decisions at the start and the end of a connection: which of two survives, whether an
-// origin is still ours alone, what a goodbye means.
+// The engine's decisions at the start and the end of a connection: which of two survives, whether
+// an origin is still ours alone, what a goodbye means.
 
 internal import CausalModel
 internal import Store

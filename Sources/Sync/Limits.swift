@@ -12,7 +12,7 @@ package enum SyncLimits {
     /// A read snapshot is given back after this long; the delta goes on from a newer one.
     package static let sourceHeldMilliseconds: Milliseconds = 10_000
     package static let inboxMessagesMax = 1024
-    package static let inboxBytesMax = 96 * 1024 * 1024
+    package static let inboxBytesMax = 320 * 1024 * 1024
     /// Messages in one second; beyond it the peer is cut off.
     package static let messagesPerSecondMax = 20_000
 
@@ -61,6 +61,7 @@ package enum SyncLimits {
     package static let fullMeshMax = 8
     package static let ringNeighbours = 2
     package static let randomNeighbours = 2
-    /// New origins taken because one peer knew more of ours than we do; beyond it the peer is lying.
+    /// New origins taken because one peer knew more of ours than we do; beyond it the peer is
+    /// lying.
     package static let originChangesMax = 3
 }

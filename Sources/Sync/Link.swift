@@ -27,7 +27,8 @@ package enum LinkDirection: Hashable, Sendable {
 package protocol Link: AnyObject {
     /// Queues one frame of at most `WireLimits.frameBytesMax` bytes.
     func send(_ frame: [UInt8])
-    /// Sends what is queued, for a few seconds at most, then closes. Nothing is reported afterwards.
+    /// Sends what is queued, for a few seconds at most, then closes. Nothing is reported
+    /// afterwards.
     func close()
     /// Bytes that wait to be taken by the network.
     var queuedBytes: Int { get }

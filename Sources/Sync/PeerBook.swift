@@ -294,6 +294,7 @@ package struct PeerBook {
 
     /// Moves `address` from records that know no node to `id`.
     private mutating func absorb(_ address: PeerAddress, into id: RecordID) {
+        guard records.count > byNode.count else { return }
         for other in records.values where other.id != id && other.node == nil {
             guard let known = other.addresses.first(where: { $0.address == address }) else {
                 continue

@@ -1,5 +1,5 @@
-// What a person can be told about each peer, and whether all is well: for `status`, `peers`, `why` and
-// `wait`.
+// What a person can be told about each peer, and whether all is well: for `status`, `peers`, `why`
+// and `wait`.
 
 internal import CausalModel
 internal import Store

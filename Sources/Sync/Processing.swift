@@ -1,5 +1,5 @@
-// The engine's incoming side: frames to messages, messages to effects, effects to the store. What the
-// store refuses for a moment waits at the head of its link's queue and is tried again.
+// The engine's incoming side: frames to messages, messages to effects, effects to the store. What
+// the store refuses for a moment waits at the head of its link's queue and is tried again.
 
 internal import CausalModel
 internal import Store

@@ -1,5 +1,5 @@
-// Owns the sessions of one node and drives its replica with them. The event loop of the real node and
-// the simulator of the tests call the same few functions; time and randomness come from them.
+// Owns the sessions of one node and drives its replica with them. The event loop of the real node
+// and the simulator of the tests call the same few functions; time and randomness come from them.
 
 internal import CausalModel
 package import Store
@@ -7,9 +7,10 @@ internal import Wire
 
 /// All sessions of one replica, on one thread.
 ///
-/// Every entry point takes the present time of one steady clock in milliseconds and returns when all
-/// that could be done is done; ``nextDeadline`` says when to call ``tick(_:)`` next. Calls of the
-/// replica block for tens of milliseconds at most; after each chunk the caller gets the thread back.
+/// Every entry point takes the present time of one steady clock in milliseconds and returns when
+/// all that could be done is done; ``nextDeadline`` says when to call ``tick(_:)`` next. Calls of
+/// the replica block for tens of milliseconds at most; after each chunk the caller gets the thread
+/// back.
 package final class SyncEngine {
     package let configuration: SyncConfiguration
     let replica: any SyncReplica
@@ -41,7 +42,7 @@ package final class SyncEngine {
 
     /// - Parameters:
     ///   - random: 64 uniformly random bits a call.
-    ///   - isRetryable: whether an error of the replica goes away by itself, as a busy database does.
+    ///   - isRetryable: whether an error of the replica goes away by itself: a busy database.
     package init(
         configuration: SyncConfiguration, replica: any SyncReplica,
         random: @escaping () -> UInt64, isRetryable: @escaping (any Error) -> Bool

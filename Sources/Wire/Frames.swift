@@ -1,5 +1,5 @@
-// Long messages in frames of bounded size: a row with a large blob must travel, and a frame must not
-// grow for it. Cutting and joining are by bytes, whatever the message.
+// Long messages in frames of bounded size: a row with a large blob must travel, and a frame must
+// not grow for it. Cutting and joining are by bytes, whatever the message.
 
 /// Cuts messages into frames.
 package enum MessageFrames {

@@ -11,7 +11,7 @@ package enum WireLimits {
     package static let frameBytesMax = 1024 * 1024
     /// The body of a chunk, decompressed: one row with very large values is the only reason to come
     /// near it, as the store ends chunks far earlier.
-    package static let chunkBytesMax = 64 * 1024 * 1024
+    package static let chunkBytesMax = 256 * 1024 * 1024
     /// A whole message, put together from its parts.
     package static let messageBytesMax = chunkBytesMax + 2 * frameBytesMax
 
@@ -28,7 +28,8 @@ package enum WireLimits {
     /// Credits in one message.
     package static let creditMax: UInt64 = 1 << 16
 
-    /// Bodies below this are compressed harder: it costs nothing and they are most of the live stream.
+    /// Bodies below this are compressed harder: it costs nothing and they are most of the live
+    /// stream.
     package static let smallBodyBytesMax = 16 * 1024
     /// Bodies below this are sent as they are: Zstandard's frame would cost more than it saves.
     package static let compressedBodyBytesMin = 96

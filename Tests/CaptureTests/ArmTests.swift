@@ -56,7 +56,10 @@ import Values
         one.table.schema = try #require(schema)
         #expect(
             try one.told(
-                "UPDATE \"Order Details\" SET key = 'y'; REPLACE INTO [Order Details] VALUES('z', 'q', 1)"
+                """
+                UPDATE "Order Details" SET key = 'y';
+                REPLACE INTO [Order Details] VALUES('z', 'q', 1)
+                """
             )
                 == ["delete x", "insert y", "insert z", "delete y"])
     }
@@ -128,7 +131,8 @@ import Values
         #expect(try !isArmed(one))
     }
 
-    /// Old clients read the schema too: nothing newer than SQLite 3.24, and no function they may lack.
+    /// Old clients read the schema too: nothing newer than SQLite 3.24, and no function they may
+    /// lack.
     @Test func triggersUseOldAndCommonSQL() throws {
         for shape in Shape.all where !shape.setup.contains("STRICT") {
             let connection = try Connection(path: ":memory:")

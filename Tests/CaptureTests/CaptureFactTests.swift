@@ -94,6 +94,38 @@ final class CapturedOne {
                 == ["insert d", "delete a"])
     }
 
+    /// An UPDATE of a column that is in no unique index can still push out a row.
+    @Test func partialAndGeneratedKeysTellTheirVictims() throws {
+        let partial = try CapturedOne(
+            """
+            CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, owner INTEGER, active INTEGER);
+            CREATE UNIQUE INDEX one ON t(owner) WHERE active;
+            INSERT INTO t VALUES('a', 1, 1), ('b', 1, 0), ('c', 2, 1)
+            """)
+        #expect(
+            try partial.told("UPDATE OR REPLACE t SET active = 1 WHERE id = 'b'")
+                == ["update b 2", "delete a"])
+        #expect(try partial.told("INSERT INTO t VALUES('d', 2, 0)") == ["insert d"])
+
+        let generated = try CapturedOne(
+            """
+            CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, n INTEGER, half AS (n / 2) UNIQUE);
+            INSERT INTO t(id, n) VALUES('a', 2), ('b', 4)
+            """)
+        #expect(
+            try generated.told("UPDATE OR REPLACE t SET n = 3 WHERE id = 'b'")
+                == ["update b 1", "delete a"])
+        #expect(
+            try generated.told("REPLACE INTO t(id, n) VALUES('c', 2)") == ["insert c", "delete b"])
+    }
+
+    /// Before the insert, -1 stands for the number that SQLite will give.
+    @Test func rowOfKeyMinusOneIsAVictimLikeOthers() throws {
+        let one = try CapturedOne(Self.victims + "INSERT INTO t VALUES(-1, 'minus', 0)")
+        #expect(try one.told("REPLACE INTO t(u) VALUES('minus')") == ["insert 4", "delete -1"])
+        #expect(try one.told("REPLACE INTO t VALUES(-1, 'a', 0)") == ["insert -1", "delete 1"])
+    }
+
     @Test func replaceByHiddenRowIDTellsItsVictim() throws {
         let one = try CapturedOne(
             """
@@ -295,7 +327,7 @@ final class CapturedOne {
     /// The price of any BEFORE trigger in a STRICT table, kept here so that a change is noticed.
     @Test func strictTableRefusesAWrongClassBeforeItIgnores() throws {
         let one = try CapturedOne(
-            "CREATE TABLE t(k TEXT PRIMARY KEY NOT NULL, n INT) STRICT; INSERT INTO t VALUES('a', 1)"
+            "CREATE TABLE t(k TEXT PRIMARY KEY NOT NULL, n INT) STRICT"
         )
         let sql = "INSERT OR IGNORE INTO t VALUES(NULL, 'x')"
         #expect(one.connection.outcome(of: sql).code == 3091)

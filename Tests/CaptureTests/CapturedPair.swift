@@ -1,5 +1,5 @@
-// Two databases that get the same statements, one captured and one not, and the judgement of what the
-// journal says against what really changed.
+// Two databases that get the same statements, one captured and one not, and the judgement of what
+// the journal says against what really changed.
 
 import SQLite
 import Store

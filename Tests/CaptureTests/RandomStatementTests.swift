@@ -34,7 +34,8 @@ struct Shape: Sendable, CustomTestStringConvertible {
         Shape(
             name: "without rowid",
             setup: """
-                CREATE TABLE t(a TEXT, v, b INTEGER, u INTEGER UNIQUE, PRIMARY KEY(b, a)) WITHOUT ROWID
+                CREATE TABLE t(a TEXT, v, b INTEGER, u INTEGER UNIQUE, PRIMARY KEY(b, a))
+                  WITHOUT ROWID
                 """, tables: ["t"]),
         Shape(
             name: "rowid alias, two unique indexes",
@@ -78,7 +79,8 @@ struct Shape: Sendable, CustomTestStringConvertible {
         Shape(
             name: "strict",
             setup: """
-                CREATE TABLE t(k ANY NOT NULL PRIMARY KEY, i INT, r REAL UNIQUE, s TEXT, b BLOB, a ANY) STRICT
+                CREATE TABLE t(k ANY NOT NULL PRIMARY KEY, i INT, r REAL UNIQUE, s TEXT, b BLOB,
+                  a ANY) STRICT
                 """, tables: ["t"]),
         Shape(
             name: "cascades",
@@ -88,9 +90,11 @@ struct Shape: Sendable, CustomTestStringConvertible {
                   REFERENCES p(id) ON DELETE CASCADE ON UPDATE CASCADE);
                 CREATE TABLE c(id TEXT PRIMARY KEY NOT NULL, p INTEGER REFERENCES p
                   ON DELETE CASCADE ON UPDATE CASCADE, q TEXT DEFAULT 'a' UNIQUE
-                  REFERENCES p(u) ON DELETE SET NULL ON UPDATE SET DEFAULT DEFERRABLE INITIALLY DEFERRED);
+                  REFERENCES p(u) ON DELETE SET NULL ON UPDATE SET DEFAULT
+                  DEFERRABLE INITIALLY DEFERRED);
                 CREATE TABLE s(a TEXT, b INTEGER, up TEXT, n INTEGER, PRIMARY KEY(a),
-                  FOREIGN KEY(up) REFERENCES s(a) ON DELETE SET NULL ON UPDATE CASCADE) WITHOUT ROWID
+                  FOREIGN KEY(up) REFERENCES s(a) ON DELETE SET NULL ON UPDATE CASCADE)
+                  WITHOUT ROWID
                 """, tables: ["p", "c", "s"]),
     ]
 }
@@ -112,7 +116,10 @@ struct Shape: Sendable, CustomTestStringConvertible {
             let batch = statements.next()
             if let fault = try pair.run(batch) {
                 Issue.record(
-                    "seed \(seed), \(shape.name), round \(round), step \(number): \(fault)\n\(batch.joined(separator: ";\n"))"
+                    """
+                    seed \(seed), \(shape.name), round \(round), step \(number): \(fault)
+                    \(batch.joined(separator: ";\n"))
+                    """
                 )
                 return
             }

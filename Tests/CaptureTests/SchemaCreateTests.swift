@@ -10,17 +10,27 @@ import Values
     static let samples =
         Shape.all.map(\.setup) + [
             """
-            CREATE TABLE t(id INTEGER PRIMARY KEY DESC ON CONFLICT IGNORE, "a""b" VARCHAR(20) NOT NULL
-              ON CONFLICT FAIL DEFAULT 'it''s' COLLATE RTRIM, c DECIMAL(10, -2) DEFAULT -1.5, d AS (c + 1),
-              e INT AS (d * 2) STORED, u DEFAULT word UNIQUE ON CONFLICT ROLLBACK, v DEFAULT CURRENT_TIMESTAMP,
-              w DEFAULT (lower(hex(randomblob(16)))), x DEFAULT (x'00'), y DEFAULT NULL, z DEFAULT TRUE,
+            CREATE TABLE t(id INTEGER PRIMARY KEY DESC ON CONFLICT IGNORE,
+              "a""b" VARCHAR(20) NOT NULL ON CONFLICT FAIL DEFAULT 'it''s' COLLATE RTRIM,
+              c DECIMAL(10, -2) DEFAULT -1.5, d AS (c + 1),
+              e INT AS (d * 2) STORED, u DEFAULT word UNIQUE ON CONFLICT ROLLBACK,
+              v DEFAULT CURRENT_TIMESTAMP,
+              w DEFAULT (lower(hex(randomblob(16)))), x DEFAULT (x'00'),
+              y DEFAULT NULL, z DEFAULT TRUE,
               CHECK(c IN (1, 2) OR c BETWEEN 3 AND 4), CHECK(length("a""b") < 5));
-            CREATE INDEX i1 ON t(lower("a""b") COLLATE NOCASE DESC, c) WHERE c > 1 AND "a""b" LIKE 'x%';
+            CREATE INDEX i1 ON t(lower("a""b") COLLATE NOCASE DESC, c)
+              WHERE c > 1 AND "a""b" LIKE 'x%';
             CREATE UNIQUE INDEX [i 2] ON t("a""b" COLLATE BINARY, e)
             """,
-            "CREATE TABLE t(a TEXT COLLATE NOCASE, b, PRIMARY KEY(a COLLATE BINARY, b DESC)) WITHOUT ROWID",
+            """
+            CREATE TABLE t(a TEXT COLLATE NOCASE, b, PRIMARY KEY(a COLLATE BINARY, b DESC))
+              WITHOUT ROWID
+            """,
             "CREATE TABLE t(a INTEGER PRIMARY KEY AUTOINCREMENT, b ANY) STRICT",
-            "CREATE TABLE t(a INT PRIMARY KEY NOT NULL, b TIMESTAMP WITHOUT TIME ZONE, c UNSIGNED BIG INT)",
+            """
+            CREATE TABLE t(a INT PRIMARY KEY NOT NULL, b TIMESTAMP WITHOUT TIME ZONE,
+              c UNSIGNED BIG INT)
+            """,
         ]
 
     @Test(arguments: samples) func createdTableEqualsTheOriginal(sql: String) throws {

@@ -18,14 +18,16 @@ import Values
             """
             CREATE TABLE /* a ) comment */ [t](
               id INTEGER CONSTRAINT pk PRIMARY KEY ON CONFLICT REPLACE AUTOINCREMENT,
-              "a,b" VARCHAR (20) NOT NULL ON CONFLICT IGNORE DEFAULT 'it''s (' COLLATE nocase, -- x ,
+              "a,b" VARCHAR (20) NOT NULL ON CONFLICT IGNORE DEFAULT 'it''s ('
+                COLLATE nocase, -- x ,
               `c` DOUBLE PRECISION DEFAULT -1.5 CHECK (c > 0 AND c <> ')'),
               'd' DEFAULT (1+2) UNIQUE ON CONFLICT FAIL, e DEFAULT word, f DEFAULT TRUE,
               g INT GENERATED ALWAYS AS ("c" * 2) STORED, h AS (lower([a,b])) VIRTUAL,
               p INTEGER REFERENCES parent ON DELETE SET DEFAULT ON UPDATE NO ACTION NOT NULL,
               CONSTRAINT u UNIQUE (c, `d` COLLATE rtrim DESC) ON CONFLICT ROLLBACK
               CHECK(id < 5),
-              FOREIGN KEY (c, "d") REFERENCES "other"('x', [y]) MATCH FULL DEFERRABLE INITIALLY DEFERRED
+              FOREIGN KEY (c, "d") REFERENCES "other"('x', [y]) MATCH FULL
+                DEFERRABLE INITIALLY DEFERRED
             );
             CREATE TABLE parent(k TEXT PRIMARY KEY);
             CREATE UNIQUE INDEX "i 1" ON t(c DESC, lower("a,b") COLLATE RTRIM) WHERE d IS NOT NULL

@@ -95,8 +95,8 @@ struct StatementGenerator {
                 ? literal(column, isStrict: table.isStrict) : quotedIdentifier(column.name)
         }
         let name = quotedIdentifier(table.name)
-        return
-            "INSERT\(conflict()) INTO \(name)(\(columns.map { quotedIdentifier($0.name) }.joined(separator: ", ")))"
+        let list = columns.map { quotedIdentifier($0.name) }.joined(separator: ", ")
+        return "INSERT\(conflict()) INTO \(name)(\(list))"
             + " SELECT \(values.joined(separator: ", ")) FROM \(name) LIMIT 3"
     }
 

@@ -22,7 +22,10 @@ import Values
         for sql in [
             "CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, v)",
             "CREATE TABLE t(a TEXT, b INTEGER, PRIMARY KEY(a, b)) WITHOUT ROWID",
-            "CREATE TABLE t(a INT NOT NULL, b INT NOT NULL, c TEXT COLLATE NOCASE UNIQUE, PRIMARY KEY(a, b))",
+            """
+            CREATE TABLE t(a INT NOT NULL, b INT NOT NULL, c TEXT COLLATE NOCASE UNIQUE,
+              PRIMARY KEY(a, b))
+            """,
             """
             CREATE TABLE p(a TEXT PRIMARY KEY, u UNIQUE);
             CREATE TABLE t(id BLOB PRIMARY KEY NOT NULL, u REFERENCES p(u), p REFERENCES p)

@@ -5,7 +5,7 @@ import CausalModel
 import TestKit
 import Testing
 
-@Suite struct ExhaustiveTests {
+@Suite(.serialized) struct ExhaustiveTests {
     struct Scope: Sendable, CustomTestStringConvertible {
         var replicas: Int
         var rows: Int
@@ -29,14 +29,16 @@ import Testing
     ]
 
     @Test(arguments: scopes)
-    func noSequenceFails(_ scope: Scope) {
+    func noSequenceFails(_ scope: Scope) async {
         let shape = OracleCluster.Shape(
             replicas: scope.replicas, rows: scope.rows, columns: 1, policy: scope.policy)
-        let result = OracleRun.exhaust(shape, depth: scope.depth) { cluster in
-            for replica in 0..<scope.replicas {
-                if let failure = cluster.contextFailure(replica) { return failure }
+        let result = await onOwnThread {
+            OracleRun.exhaust(shape, depth: scope.depth) { cluster in
+                for replica in 0..<scope.replicas {
+                    if let failure = cluster.contextFailure(replica) { return failure }
+                }
+                return nil
             }
-            return nil
         }
 
         if let trace = result.trace { Issue.record(trace.shrunk()) }
@@ -45,10 +47,12 @@ import Testing
 
     /// After any few steps, letting everything through makes all replicas equal.
     @Test(arguments: [PresencePolicy.addWins, .deleteWins], [2, 3])
-    func everySequenceConverges(_ policy: PresencePolicy, _ replicas: Int) {
+    func everySequenceConverges(_ policy: PresencePolicy, _ replicas: Int) async {
         let shape = OracleCluster.Shape(replicas: replicas, rows: 1, columns: 1, policy: policy)
         let depth = replicas == 2 ? 5 : 3
-        let result = OracleRun.exhaust(shape, depth: depth, healsAtLeaves: true)
+        let result = await onOwnThread {
+            OracleRun.exhaust(shape, depth: depth, healsAtLeaves: true)
+        }
 
         if let trace = result.trace { Issue.record(trace.shrunk()) }
         #expect(result.states > 2_500)
@@ -56,23 +60,26 @@ import Testing
 
     /// `conflicts` is exactly true concurrency, told by pairs of events and nothing else.
     @Test(arguments: [PresencePolicy.addWins, .deleteWins])
-    func conflictsAreConcurrentPairs(_ policy: PresencePolicy) {
+    func conflictsAreConcurrentPairs(_ policy: PresencePolicy) async {
         let shape = OracleCluster.Shape(replicas: 2, rows: 1, columns: 2, policy: policy)
-        var conflicting = 0
-        let result = OracleRun.exhaust(shape, depth: 5) { cluster in
-            for replica in 0..<2 {
-                let held = cluster.replicas[replica].rows[0]
-                let expected = ConflictPairs(cluster.history, held.merged)
-                let found = ConflictPairs(held.kernel.conflicts)
-                if found != expected {
-                    return OracleFailure("conflicts: found \(found), by pairs \(expected)")
+        let (trace, conflicting) = await onOwnThread {
+            var conflicting = 0
+            let result = OracleRun.exhaust(shape, depth: 5) { cluster in
+                for replica in 0..<2 {
+                    let held = cluster.replicas[replica].rows[0]
+                    let expected = ConflictPairs(cluster.history, held.merged)
+                    let found = ConflictPairs(held.kernel.conflicts)
+                    if found != expected {
+                        return OracleFailure("conflicts: found \(found), by pairs \(expected)")
+                    }
+                    if !held.kernel.conflicts.isEmpty { conflicting += 1 }
                 }
-                if !held.kernel.conflicts.isEmpty { conflicting += 1 }
+                return nil
             }
-            return nil
+            return (result.trace, conflicting)
         }
 
-        if let trace = result.trace { Issue.record(trace.shrunk()) }
+        if let trace { Issue.record(trace.shrunk()) }
         #expect(conflicting > 1_000)
     }
 }

@@ -88,7 +88,9 @@ private struct Seen: Equatable {
                         writes[index].areValuesOmitted = true
                     }
                     let sparse = Seen(kernel: Kernel(writes: writes), vector: theirs.vector)
-                    #expect(Seen.join(mine, sparse) == Seen.join(mine, theirs), "seed \(seed)")
+                    let both = Seen.join(mine, theirs)
+                    #expect(Seen.join(mine, sparse) == both, "seed \(seed)")
+                    #expect(Seen.join(sparse, mine) == both, "seed \(seed)")
                 }
             }
         }

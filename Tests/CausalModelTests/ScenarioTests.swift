@@ -91,6 +91,17 @@ import Values
         #expect(cluster.kernel(0).conflicts.isEmpty)
     }
 
+    /// Reproducer: seed 7073652. Collecting is undone with the power that it was done on, and what is
+    /// written then is concurrent to the delete.
+    @Test func aCollectionThatWasNotDurableNeverHappened() throws {
+        let cluster = try OracleCluster.after([
+            .insert(1), .sync(1, 0), .delete(1), .sync(1, 0), .collect(replica: 0),
+            .crash(replica: 0), .update(0, value: 3), .sync(1, 0),
+        ])
+
+        #expect(cluster.kernel(0).conflicts == [.presence])
+    }
+
     @Test func aRowIsNotCollectedBeforeEveryoneSaidThatTheyHaveItsDelete() throws {
         let steps: [OracleStep] = [.insert(0), .sync(0, 1), .sync(0, 2), .delete(0), .sync(0, 1)]
         var cluster = try OracleCluster.after(steps, three)
@@ -149,6 +160,22 @@ import Values
         #expect(cluster.kernel(0).greatestStamp == .ceiling)
         #expect(cluster.kernel(0).shown(0) == integer(1))
         #expect(cluster.kernel(0).writes.count == 1)
+    }
+
+    /// At the ceiling a re-insert is no younger than what it replaced: an update that saw only the
+    /// replaced one is of the greater birth, and columns without a dot of that birth show defaults.
+    @Test func columnsWithoutTheGreatestBirthShowDefaults() throws {
+        let ceiling = Stamp.ceiling.raw
+        let cluster = try OracleCluster.after(
+            [
+                .insert(2, at: ceiling), .sync(2, 0), .sync(2, 1), .delete(1), .insert(1, value: 2),
+                .update(0, value: 3), .sync(1, 0),
+            ], three)
+
+        #expect(cluster.replicas[1].origin < cluster.replicas[2].origin)
+        #expect(cluster.kernel(0).shown(0) == integer(3))
+        #expect(cluster.kernel(0).shown(1) == nil)
+        #expect(cluster.kernel(0).writes.contains { $0.value(1) == integer(3) })
     }
 
     /// An insert over a parked row saw nothing of it: both are kept, the younger is shown.

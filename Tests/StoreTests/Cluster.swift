@@ -1,4 +1,5 @@
-// Replicas on real files, a program that writes them with plain SQL, and exchange without a network.
+// Replicas on real files, a program that writes them with plain SQL, and exchange without a
+// network.
 
 import CausalModel
 import SQLite

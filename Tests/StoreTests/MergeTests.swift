@@ -160,8 +160,8 @@ private let tasks = """
 }
 
 @Suite struct CoalescingTests {
-    /// Reproducer: an update and a delete within one second became one delete, whose old values were
-    /// taken for those of the older insert: equal vectors, different contents.
+    /// Reproducer: an update and a delete within one second became one delete, whose old values
+    /// were taken for those of the older insert: equal vectors, different contents.
     @Test func aWriteBeforeADeleteKeepsItsOwnDot() throws {
         let cluster = try Cluster(2, schema: tasks, track: ["tasks"])
         try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,'n'),('b','two',0,'n')")

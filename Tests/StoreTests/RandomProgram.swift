@@ -27,7 +27,8 @@ struct RandomTable {
     static let all: [RandomTable] = [
         RandomTable(
             name: "notes",
-            create: "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, a TEXT, b INTEGER DEFAULT 7, c)",
+            create:
+                "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, a TEXT, b INTEGER DEFAULT 7, c)",
             key: [Column(name: "id", values: texts)],
             columns: [
                 Column(name: "a", values: texts + ["NULL"]), Column(name: "b", values: any),
@@ -36,8 +37,9 @@ struct RandomTable {
         RandomTable(
             name: "items",
             create: """
-                CREATE TABLE items(id INTEGER PRIMARY KEY, u TEXT UNIQUE, lo INTEGER NOT NULL DEFAULT 0,
-                    hi INTEGER NOT NULL DEFAULT 5, t TEXT COLLATE NOCASE, CHECK(lo <= hi));
+                CREATE TABLE items(id INTEGER PRIMARY KEY, u TEXT UNIQUE,
+                    lo INTEGER NOT NULL DEFAULT 0, hi INTEGER NOT NULL DEFAULT 5,
+                    t TEXT COLLATE NOCASE, CHECK(lo <= hi));
                 CREATE UNIQUE INDEX items_t ON items(t) WHERE lo > 0
                 """,
             key: [Column(name: "id", values: numbers)],
@@ -50,8 +52,8 @@ struct RandomTable {
         RandomTable(
             name: "pairs",
             create: """
-                CREATE TABLE pairs(x TEXT NOT NULL, y INTEGER NOT NULL, a, b TEXT, PRIMARY KEY(x, y),
-                    UNIQUE(b, a)) WITHOUT ROWID
+                CREATE TABLE pairs(x TEXT NOT NULL, y INTEGER NOT NULL, a, b TEXT,
+                    PRIMARY KEY(x, y), UNIQUE(b, a)) WITHOUT ROWID
                 """,
             key: [
                 Column(name: "x", values: ["'a'", "'b'"]),

@@ -1,5 +1,6 @@
-// A cluster of replicas on real files, driven by one seed: programs, transfers, crashes, clocks. After the
-// storm all replicas must be equal, whole, consistent in themselves, and hold what the oracle says.
+// A cluster of replicas on real files, driven by one seed: programs, transfers, crashes, clocks.
+// After the storm all replicas must be equal, whole, consistent in themselves, and hold what the
+// oracle says.
 
 import CausalModel
 import SQLite

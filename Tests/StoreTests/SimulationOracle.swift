@@ -1,5 +1,5 @@
-// What must be in every replica at the end, told without joins, vectors or contexts: what was written, less
-// what a writer replaced in its own replica.
+// What must be in every replica at the end, told without joins, vectors or contexts: what was
+// written, less what a writer replaced in its own replica.
 
 import CausalModel
 import Store
@@ -81,8 +81,9 @@ struct SimulationOracle {
                 }
                 for (column, value) in write.cells where known.cells[column] != value {
                     failures.append(
-                        "\(member): dot \(dot.number) of \(name.table) \(name.key) has another value in "
-                            + "\(column): \(value), written \(String(describing: known.cells[column]))"
+                        "\(member): dot \(dot.number) of \(name.table) \(name.key) has another "
+                            + "value in \(column): \(value), written "
+                            + String(describing: known.cells[column])
                     )
                 }
                 if known.stamp != write.stamp || known.birth != write.birth
@@ -104,11 +105,15 @@ struct SimulationOracle {
         }
         for name in Set(expected.keys).union(content.keys) {
             // A write that holds only columns without values says nothing that could be lost.
-            let held = (content[name] ?? [:]).filter { $0.value.isPresent || !$0.value.cells.isEmpty }
+            let held = (content[name] ?? [:]).filter {
+                $0.value.isPresent || !$0.value.cells.isEmpty
+            }
             let wanted = expected[name] ?? [:]
             if held != wanted {
                 failures.append(
-                    "\(member) holds of \(name.table) \(name.key)\n  \(held)\n  and not\n  \(wanted)")
+                    "\(member) holds of \(name.table) \(name.key)\n  \(held)\n"
+                        + "  and not\n  \(wanted)"
+                )
             }
         }
     }

@@ -26,7 +26,7 @@ extension Simulation {
             if generator.chance(1, in: 10) {
                 clock.milliseconds += Int64(generator.below(20) - 10) * 86_400_000
             }
-        case 21: try alter(index)
+        case 21: try generator.chance(1, in: 2) ? alter(index) : rebuild(index)
         case 22: try late(index)
         case 23: try exchangeSchema(index, generator.below(members.count))
         case 24: try replay()
@@ -83,6 +83,51 @@ extension Simulation {
         log.append("\(members[index].name): \(sql); \(update)")
     }
 
+    /// The documented way to change a table: build another, copy, drop, rename. Rows change
+    /// meanwhile.
+    private func rebuild(_ index: Int) throws {
+        let here = tables.filter { members[index].tables.contains($0.name) }
+        guard !here.isEmpty else { return }
+        let table = here[generator.below(here.count)]
+        let app = members[index].lax
+        let texts = try app.query(
+            "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1 UNION ALL "
+                + "SELECT sql FROM sqlite_schema "
+                + "WHERE type = 'index' AND tbl_name = ?1 AND sql <> ''",
+            [.string(table.name)]
+        ).map { row in
+            if case .text(let bytes) = row[0] { String(decoding: bytes, as: UTF8.self) } else { "" }
+        }
+        guard let create = texts.first, let start = create.firstIndex(of: "(") else { return }
+        try app.execute("BEGIN; CREATE TABLE fresh\(create[start...])")
+        try app.execute("INSERT INTO fresh SELECT * FROM \(table.quotedName)")
+        var other = table
+        other.name = "fresh"
+        for _ in 0..<generator.below(4) {
+            let statement = program.statement([other])
+            log.append("\(members[index].name), in a rebuild of \(table.name): \(statement)")
+            do { try app.execute(statement) } catch let error as SQLiteError
+                where error.isConstraint
+            {}
+        }
+        try app.execute("DROP TABLE \(table.quotedName)")
+        try app.execute("ALTER TABLE fresh RENAME TO \(table.quotedName)")
+        do {
+            for index in texts.dropFirst() { try app.execute(index) }
+            try app.execute("COMMIT")
+        } catch let error as SQLiteError where error.isConstraint {
+            try app.execute("ROLLBACK")
+            return
+        }
+        log.append("\(members[index].name) has rebuilt \(table.name)")
+        if hasOracle {
+            try local(index, "folds") {
+                try $0.fold()
+                try $0.finishScans()
+            }
+        }
+    }
+
     private func late(_ index: Int) throws {
         if let table = tables.first(where: { !members[index].tables.contains($0.name) }),
             generator.chance(1, in: 2),
@@ -125,7 +170,9 @@ extension Simulation {
         try retried {
             guard let delta = try sender.openDelta(base: base, resume: point) else { return }
             log.append(
-                "\(members[from].name) sends to \(members[to].name)\(point == nil ? "" : ", resumed")")
+                "\(members[from].name) sends to \(members[to].name)"
+                    + (point == nil ? "" : ", resumed")
+            )
             transfers.append(Transfer(from: from, to: to, delta: delta, waiting: nil))
         }
         if transfers.count > 2 { try dropTransfer(0) }
@@ -159,7 +206,9 @@ extension Simulation {
     private func replay() throws {
         guard !seen.isEmpty else { return }
         let old = seen[generator.below(seen.count)]
-        try receive(old.to, "takes an old chunk again") { _ = try $0.apply(old.chunk, of: old.header) }
+        try receive(old.to, "takes an old chunk again") {
+            _ = try $0.apply(old.chunk, of: old.header)
+        }
     }
 
     // MARK: The end
@@ -210,7 +259,8 @@ extension Simulation {
 
     private func checkEnd() throws {
         var problems: [String] = []
-        var expected: (summary: ReplicaSummary, shown: [String], conflicts: [String], parked: [String])?
+        var expected:
+            (summary: ReplicaSummary, shown: [String], conflicts: [String], parked: [String])?
         for (index, member) in members.enumerated() {
             problems += try member.replica.verify().map { "\(member.name): \($0)" }
             let summary = try member.replica.summary()
@@ -223,7 +273,9 @@ extension Simulation {
                 if expected.summary.vector != summary.vector { problems.append("other vector") }
                 if expected.summary.digest != summary.digest { problems.append("other digest") }
                 if expected.summary.schemaFingerprint != summary.schemaFingerprint {
-                    problems.append("other schema: \(member.replica.problems) \(try member.replica.tableFacts())")
+                    problems.append(
+                        "other schema: \(member.replica.problems)"
+                    )
                 }
                 if expected.shown != shown {
                     problems.append("shows\n  \(shown)\n  and not\n  \(expected.shown)")
@@ -250,8 +302,13 @@ extension Simulation {
     private func shownRows(_ member: Member) throws -> [String] {
         var rows: [String] = []
         for table in tables.sorted(by: { $0.name < $1.name }) {
-            let columns = try member.strict.query("PRAGMA table_info(\(table.quotedName))").map { row in
-                if case .text(let bytes) = row[1] { String(decoding: bytes, as: UTF8.self) } else { "" }
+            let columns = try member.strict.query("PRAGMA table_info(\(table.quotedName))").map {
+                row in
+                if case .text(let bytes) = row[1] {
+                    String(decoding: bytes, as: UTF8.self)
+                } else {
+                    ""
+                }
             }.sorted()
             if columns.isEmpty { continue }
             let list = columns.map(quotedIdentifier).joined(separator: ", ")

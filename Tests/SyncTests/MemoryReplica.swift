@@ -1,5 +1,5 @@
-// A replica in memory, with the same kernels, contexts and vector rules as the real store and none of
-// its files: the session tests run thousands of clusters with it.
+// A replica in memory, with the same kernels, contexts and vector rules as the real store and none
+// of its files: the session tests run thousands of clusters with it.
 
 import CausalModel
 import Codec

@@ -6,137 +6,6 @@ import Store
 import Sync
 import TestKit
 
-/// Two ends and the frames between them.
-final class SimulatedConnection {
-    let dialer: SimulatedNode
-    let acceptor: SimulatedNode
-    let openedAt: Milliseconds
-    var dialerEnd: SimulatedLink?
-    var acceptorEnd: SimulatedLink?
-    var isOpen = true
-    /// Frames vanish, nobody is told: a half-open connection.
-    var isBlackHole = false
-    /// What is on the way still arrives, nothing else is taken.
-    fileprivate(set) var isDying = false
-    /// Wire bytes until the connection breaks, counted over both directions in sending order.
-    var bytesUntilCut: Int?
-    /// Frames until the connection breaks, likewise.
-    var framesUntilCut: Int?
-
-    init(dialer: SimulatedNode, acceptor: SimulatedNode, openedAt: Milliseconds) {
-        self.dialer = dialer
-        self.acceptor = acceptor
-        self.openedAt = openedAt
-    }
-}
-
-/// One end of a connection, as its engine sees it.
-final class SimulatedLink: Link {
-    unowned let network: SimulatedNetwork
-    let connection: SimulatedConnection
-    let node: SimulatedNode
-    var id: LinkID?
-    var isClosed = false
-    /// When the last queued frame has left, and when it arrives.
-    private var departsAt: Milliseconds = .min
-    private var arrivesAt: Milliseconds = .min
-    private var queue: [(departsAt: Milliseconds, size: Int)] = []
-    private(set) var framesSent = 0
-
-    init(_ network: SimulatedNetwork, _ connection: SimulatedConnection, _ node: SimulatedNode) {
-        self.network = network
-        self.connection = connection
-        self.node = node
-    }
-
-    var other: SimulatedLink? {
-        connection.dialerEnd === self ? connection.acceptorEnd : connection.dialerEnd
-    }
-
-    var queuedBytes: Int {
-        if let rate = network.bytesPerMillisecond {
-            return Int(max(departsAt, network.now) - network.now) * rate
-        }
-        queue.removeAll { $0.departsAt <= network.now }
-        return queue.reduce(0) { $0 + $1.size }
-    }
-
-    func send(_ frame: [UInt8]) {
-        guard !isClosed, connection.isOpen, !connection.isDying else { return }
-        framesSent += 1
-        let size = frame.count + 4
-        let spent = network.bytesPerMillisecond.map { Milliseconds(size / max(1, $0)) } ?? 0
-        departsAt = max(departsAt, network.now) + spent
-        arrivesAt = max(arrivesAt, departsAt + network.latency())
-        queue.append((departsAt, size))
-        network.record(frame, on: self)
-        if let left = connection.bytesUntilCut {
-            connection.bytesUntilCut = left - size
-            if left < size { return network.breakOff(connection) }
-        }
-        if let left = connection.framesUntilCut {
-            connection.framesUntilCut = left - 1
-            if left <= 0 { return network.breakOff(connection) }
-        }
-        let arrival = arrivesAt
-        network.schedule(at: arrival) { [network] in
-            guard self.connection.isOpen, !self.connection.isBlackHole,
-                let other = self.other, !other.isClosed
-            else { return }
-            network.deliver(frame, to: other)
-        }
-        // A long frame comes in bit by bit.
-        for moment in stride(from: arrivesAt - spent + 2_000, to: arrivesAt, by: 2_000) {
-            network.schedule(at: moment) { [network] in network.trickle(self) }
-        }
-        if spent > 0 {
-            network.schedule(at: departsAt) { [network] in network.writable(self) }
-        }
-    }
-
-    func close() {
-        guard !isClosed else { return }
-        isClosed = true
-        // What is queued still arrives; then the other end learns of the end.
-        let arrival = max(arrivesAt, network.now) + network.latency()
-        network.schedule(at: arrival) { [network] in
-            guard self.connection.isOpen, !self.connection.isBlackHole else { return }
-            self.connection.isOpen = false
-            if let other = self.other, !other.isClosed { network.lose(other, "closed by the peer") }
-        }
-    }
-}
-
-/// A node: an engine that can be stopped, started again and frozen.
-final class SimulatedNode {
-    let name: String
-    let address: PeerAddress
-    /// Other addresses that lead here.
-    var aliases: [PeerAddress] = []
-    let replica: any SyncReplica
-    fileprivate let isRetryable: (any Error) -> Bool
-    fileprivate(set) var engine: SyncEngine
-    fileprivate(set) var isUp = true
-    /// Events wait for a frozen node, as for a machine that sleeps.
-    fileprivate(set) var isFrozen = false
-    fileprivate var missed: [() -> Void] = []
-    fileprivate var tickAt: Milliseconds?
-    var events: [SyncEvent] = []
-    var run: UInt64
-
-    fileprivate init(
-        name: String, address: PeerAddress, replica: any SyncReplica, engine: SyncEngine,
-        isRetryable: @escaping (any Error) -> Bool, run: UInt64
-    ) {
-        self.name = name
-        self.address = address
-        self.replica = replica
-        self.engine = engine
-        self.isRetryable = isRetryable
-        self.run = run
-    }
-}
-
 /// The clock, the wires and the machines.
 final class SimulatedNetwork {
     private struct Event {
@@ -162,6 +31,8 @@ final class SimulatedNetwork {
 
     /// Called with every frame that is sent.
     var onFrame: (([UInt8], SimulatedLink) -> Void)?
+    /// Changes a frame on its way.
+    var onDeliver: (([UInt8]) -> [UInt8])?
     /// Called after every connection is made, before its first byte.
     var onConnection: ((SimulatedConnection) -> Void)?
 
@@ -204,10 +75,12 @@ final class SimulatedNetwork {
         }
     }
 
-    /// A new process on the same replica, which knows what the old one remembered.
-    func restart(_ node: SimulatedNode, run: UInt64? = nil) {
+    /// A new process, which knows what the old one remembered, on the same replica or on one that
+    /// was opened again.
+    func restart(_ node: SimulatedNode, replica: (any SyncReplica)? = nil) {
         let remembered = node.engine.book.remembered
-        node.run = run ?? random.next()
+        node.run = random.next()
+        if let replica { node.replica = replica }
         node.engine = makeEngine(
             node.name, node.engine.configuration.group, node.run, node.address, node.replica,
             node.isRetryable)
@@ -260,7 +133,7 @@ final class SimulatedNetwork {
     }
 
     /// The connection breaks behind what was sent so far.
-    fileprivate func breakOff(_ connection: SimulatedConnection) {
+    func breakOff(_ connection: SimulatedConnection) {
         guard !connection.isDying else { return }
         connection.isDying = true
         schedule(at: now + 2 * latencyRange.upperBound) { [self] in cut(connection) }
@@ -379,26 +252,27 @@ final class SimulatedNetwork {
         }
     }
 
-    fileprivate func deliver(_ frame: [UInt8], to end: SimulatedLink) {
+    func deliver(_ frame: [UInt8], to end: SimulatedLink) {
         if resetsPerTenThousand > 0, random.chance(resetsPerTenThousand, in: 10_000) {
             return cut(end.connection)
         }
         guard let id = end.id else { return }
+        let frame = onDeliver?(frame) ?? frame
         enter(end.node) { $0.received(id, frame, now: self.now) }
     }
 
-    fileprivate func lose(_ end: SimulatedLink, _ reason: String) {
+    func lose(_ end: SimulatedLink, _ reason: String) {
         end.isClosed = true
         guard let id = end.id else { return }
         enter(end.node) { $0.linkClosed(id, reason: reason, now: self.now) }
     }
 
-    fileprivate func writable(_ end: SimulatedLink) {
+    func writable(_ end: SimulatedLink) {
         guard !end.isClosed, end.connection.isOpen, let id = end.id else { return }
         enter(end.node) { $0.linkWritable(id, now: self.now) }
     }
 
-    fileprivate func trickle(_ end: SimulatedLink) {
+    func trickle(_ end: SimulatedLink) {
         let connection = end.connection
         guard connection.isOpen, !connection.isBlackHole, let other = end.other, !other.isClosed,
             let id = other.id
@@ -406,7 +280,7 @@ final class SimulatedNetwork {
         enter(other.node) { $0.heard(id, now: self.now) }
     }
 
-    fileprivate func record(_ frame: [UInt8], on end: SimulatedLink) { onFrame?(frame, end) }
+    func record(_ frame: [UInt8], on end: SimulatedLink) { onFrame?(frame, end) }
 
     // MARK: Running
 

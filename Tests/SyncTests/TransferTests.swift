@@ -185,6 +185,26 @@ import Wire
         cluster.expectSound(hasStops: true)
     }
 
+    @Test func halfReceivedRowsReachWhoListensAlready() {
+        let cluster = Cluster(3)
+        cluster.fill(0, rows: 200)
+        cluster.network.discover(cluster.nodes[1], cluster.nodes[2])
+        cluster.network.run(for: 5_000)
+        cluster.network.discover(cluster.nodes[1], cluster.nodes[0])
+        #expect(cluster.network.run(for: 1_000) { cluster.replicas[1].rows.count >= 100 })
+        cluster.network.stop(cluster.nodes[0])
+        cluster.network.run(for: 5_000)
+        let half = cluster.replicas[1].rows.count
+        #expect((100..<200).contains(half))
+        #expect(cluster.replicas[2].rows.count == half)
+        // Neither is whole, both agree, and there is no to and fro.
+        #expect(cluster.replicas[1].sentRows == half)
+        cluster.network.run(for: 120_000)
+        #expect(cluster.replicas[1].sentRows == half)
+        #expect(cluster.replicas[2].sentRows == 0)
+        #expect(cluster.nodes[1].engine.peersStatus(cluster.network.now).first?.isWhole == false)
+    }
+
     @Test func aBusyStoreDelaysAndLosesNothing() {
         for seed in UInt64(1)...40 {
             let cluster = Cluster(2, seed: seed)

@@ -59,7 +59,7 @@ package struct OracleHistory: Sendable {
     package private(set) var hasCeiling = false
     /// All events of rows that were collected, as far as the collector had merged them. Whatever
     /// comes later has seen them, so that their births and stamps no longer count.
-    package private(set) var closed = EventSet()
+    package internal(set) var closed = EventSet()
     /// Per origin the index of its n-th change.
     private var numbered: [Origin: [Int]] = [:]
     /// Merged sets whose reading was judged: what a kernel says is a function of its writes.
@@ -95,8 +95,6 @@ package struct OracleHistory: Sendable {
         judgedReadings.append(merged)
         return true
     }
-
-    package mutating func close(_ events: EventSet) { closed.formUnion(events) }
 
     /// `merged` without closed events, unless that is all there is.
     package func open(_ merged: EventSet) -> EventSet {

@@ -46,6 +46,8 @@ package struct OracleReplica: Sendable {
     package var statements: [VersionVector]
     /// Ghost: events that were alive in rows when this replica collected them.
     package var collected = EventSet()
+    /// Ghost: everything that was merged into rows when this replica collected them.
+    package var closed = EventSet()
 
     package init(origin: Origin, rows: Int, replicas: Int) {
         self.origin = origin
@@ -180,6 +182,7 @@ package struct OracleReplica: Sendable {
             for write in rows[place].kernel.writes {
                 if let event = index(write.dot) { collected.insert(event) }
             }
+            closed.formUnion(rows[place].merged)
             rows[place].kernel = Kernel()
             rows[place].context = VersionVector()
             count += 1

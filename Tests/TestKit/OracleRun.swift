@@ -4,7 +4,7 @@
 package import CausalModel
 
 /// A run that failed, and how to repeat it.
-package struct OracleTrace: Error, CustomStringConvertible {
+package struct OracleTrace: Error, Sendable, CustomStringConvertible {
     package var shape: OracleCluster.Shape
     package var steps: [OracleStep]
     package var failure: OracleFailure

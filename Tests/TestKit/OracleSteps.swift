@@ -165,6 +165,9 @@ extension OracleCluster {
         let origin = replicas[replica].origin
         history.forget(origin, after: durable[replica].vector[origin])
         replicas[replica] = durable[replica]
+        // What was collected and not durable was not collected.
+        history.closed = EventSet()
+        for other in replicas { history.closed.formUnion(other.closed) }
         for other in 0..<shape.replicas {
             deltas[link(replica, other)] = nil
             deltas[link(other, replica)] = nil
@@ -176,9 +179,7 @@ extension OracleCluster {
         let history = history
         let count = replicas[replica].collect(
             as: replica, shape.policy, shape.variant, index: { history.index(of: $0) })
-        for row in replicas[replica].rows where count > 0 && row.kernel.isEmpty {
-            self.history.close(row.merged)
-        }
+        self.history.closed.formUnion(replicas[replica].closed)
         for row in replicas[replica].rows.indices where count > 0 { judge(replica, row) }
         return count > 0
     }

@@ -38,7 +38,7 @@ extension SeededGenerator {
             let edges: [Double] = [
                 0, -0.0, 1, -1, 0.1, .infinity, -.infinity, .greatestFiniteMagnitude,
                 .leastNonzeroMagnitude, -.leastNormalMagnitude, 0x1p63, -0x1p63, 0x1p53 + 2,
-                9_007_199_254_740_993,
+                9_007_199_254_740_992,
             ]
             return edges[below(edges.count)]
         case 1: return Double(integer())

@@ -25,3 +25,7 @@ int starling_identify_file(const char *path, struct starling_file_identity *iden
 
 /* environ is a global variable of C that strict concurrency cannot check. */
 char **starling_environment(void);
+
+/* When a file was last written, in nanoseconds since 1970; 0 when it cannot be told. The name of the
+   field differs between systems. */
+int64_t starling_file_modified(const char *path);

@@ -111,11 +111,15 @@ enum BenchInterrupt {
         }
     }
 
+    private static let note: @convention(c) (Int32) -> Void = {
+        BenchInterrupt.received.store($0, ordering: .relaxed)
+    }
+
     /// Runs `body` while SIGINT and SIGTERM only ask it to end; a signal that came is raised again
     /// afterwards.
     static func during<Result>(_ body: () throws -> Result) rethrows -> Result {
-        let interrupt = signal(SIGINT) { received.store($0, ordering: .relaxed) }
-        let terminate = signal(SIGTERM) { received.store($0, ordering: .relaxed) }
+        let interrupt = signal(SIGINT, note)
+        let terminate = signal(SIGTERM, note)
         defer {
             signal(SIGINT, interrupt)
             signal(SIGTERM, terminate)

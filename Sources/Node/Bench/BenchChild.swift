@@ -54,7 +54,8 @@ final class BenchChild {
         posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF))
 
-        let variables = ["PATH", "HOME", "TMPDIR"].compactMap { (name: String) -> String? in
+        let names: [String] = ["PATH", "HOME", "TMPDIR"]
+        let variables: [String] = names.compactMap { name -> String? in
             getenv(name).map { "\(name)=\(String(cString: $0))" }
         }
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]

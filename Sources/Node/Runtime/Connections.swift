@@ -8,24 +8,35 @@ internal import Transport
 final class PeerConnection: Link {
     let stream: Transport.Stream
     private let encoder = FrameEncoder(frameBytesMax: TransportLimits.frameBytesMax)
-    private var decoder = FrameDecoder(limits: .afterHello)
+    private var decoder = FrameDecoder(limits: .beforeHello)
     var id: LinkID?
+    /// The engine has not closed it.
+    private(set) var isWanted = true
 
-    init(_ stream: Transport.Stream) { self.stream = stream }
+    /// A message with one very large row is queued whole.
+    private static let writeQueueBytesMax = 512 << 20
+
+    init(_ stream: Transport.Stream) {
+        self.stream = stream
+        stream.writeQueueBytesMax = Self.writeQueueBytesMax
+    }
 
     var queuedBytes: Int { stream.queuedBytes }
 
     func send(_ frame: [UInt8]) { _ = stream.write(encoder.encode(frame)) }
 
-    func close() { stream.finish(timeout: 2000) }
-
-    /// Whole frames that have come in.
-    func frames(_ bytes: RawSpan) throws -> [[UInt8]] {
-        decoder.feed(bytes)
-        var frames: [[UInt8]] = []
-        while let frame = try decoder.next() { frames.append(frame) }
-        return frames
+    func close() {
+        isWanted = false
+        stream.finish(timeout: 2000)
     }
+
+    func feed(_ bytes: RawSpan) { decoder.feed(bytes) }
+
+    /// The next whole frame that has come in; nil until more bytes come.
+    func nextFrame() throws -> [UInt8]? { try decoder.next() }
+
+    /// The peer has said who it is, and may send more at once.
+    func trust() { decoder.limits = .afterHello }
 }
 
 /// One dial: the addresses of a peer, tried a quarter of a second apart.
@@ -80,10 +91,16 @@ extension NodeService {
     }
 
     private func read(_ bytes: RawSpan, _ connection: PeerConnection, _ id: LinkID) {
+        connection.feed(bytes)
         do {
-            let frames = try connection.frames(bytes)
-            if frames.isEmpty { engine.heard(id, now: now) }
-            for frame in frames { engine.received(id, frame, now: now) }
+            var hasFrame = false
+            while connection.isWanted, let frame = try connection.nextFrame() {
+                hasFrame = true
+                engine.received(id, frame, now: now)
+                // A hello that was refused has closed the connection.
+                connection.trust()
+            }
+            if !hasFrame { engine.heard(id, now: now) }
         } catch {
             log.warning("a peer broke the framing: \(error)")
             connection.stream.close()

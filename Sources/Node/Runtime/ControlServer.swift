@@ -13,6 +13,7 @@ final class ControlServer {
     private var clients: [ObjectIdentifier: Client] = [:]
     private var waiters: [Waiter] = []
     private var watchers: [Watcher] = []
+    private var listings: [Listing] = []
 
     private final class Client {
         let stream: Transport.Stream
@@ -38,6 +39,16 @@ final class ControlServer {
         let tables: Set<String>?
     }
 
+    /// A `records` that has not come to its end.
+    private struct Listing {
+        let client: Client
+        var listing: RecordListing
+    }
+
+    private static let changesPerPage = 1000
+    private static let pageMilliseconds: UInt64 = 5
+    private var feedTimer: Transport.Timer?
+
     static let syncMilliseconds: Milliseconds = 15_000
     private static let pollMilliseconds: UInt64 = 25
     private var pollTimer: Transport.Timer?
@@ -49,11 +60,13 @@ final class ControlServer {
 
     func close() {
         for waiter in waiters { waiter.client.send(.error(Self.stopping)) }
+        for listing in listings { listing.client.send(.error(Self.stopping)) }
         for watcher in watchers {
             watcher.client.send(.result(["since": .string(NodeContext.token(watcher.since))]))
         }
         waiters.removeAll()
         watchers.removeAll()
+        listings.removeAll()
         for client in clients.values { client.stream.finish(timeout: 1000) }
         listener?.close()
     }
@@ -65,6 +78,7 @@ final class ControlServer {
         clients[ObjectIdentifier(client)] = client
         stream.onRead = { [unowned self] bytes in read([UInt8](copying: bytes), client) }
         stream.onEnd = { stream.finish(timeout: 5000) }
+        stream.onDrain = { [unowned self] in pump() }
         stream.onClose = { [unowned self] _ in forget(client) }
         stream.resumeReading()
     }
@@ -73,6 +87,7 @@ final class ControlServer {
         clients[ObjectIdentifier(client)] = nil
         waiters.removeAll { $0.client === client }
         watchers.removeAll { $0.client === client }
+        listings.removeAll { $0.client === client }
     }
 
     private func read(_ bytes: [UInt8], _ client: Client) {
@@ -92,6 +107,12 @@ final class ControlServer {
             switch request.command {
             case "wait", "sync": beginWaiting(request, client)
             case "watch": try beginWatching(request, client)
+            case "records":
+                let listing = try RecordListing(request.arguments, service.context) {
+                    client.send($0)
+                }
+                listings.append(Listing(client: client, listing: listing))
+                pump()
             default:
                 let result = try service.answer(request) { client.send($0) }
                 client.send(.result(result))
@@ -198,19 +219,52 @@ final class ControlServer {
         service.pump()
     }
 
-    /// Feeds every watcher with what is new. A reader that does not keep up gets it later, at once.
+    /// Feeds watchers and listings, each with a page at most, so that peers do not wait. A reader that
+    /// does not keep up gets the rest later.
     func pump() {
         for index in watchers.indices
-        where watchers[index].since != service.context.replica.vector
-            && watchers[index].client.stream.isWritable
-        {
-            let watcher = watchers[index]
-            do {
-                watchers[index].since = try service.context.changes(
-                    since: watcher.since, tables: watcher.tables
-                ) { watcher.client.send($0) }
-            } catch { service.storeFailed(error) }
+        where watchers[index].since != service.context.replica.vector {
+            feed(&watchers[index])
         }
+        for index in listings.indices.reversed()
+        where listings[index].client.stream.isWritable && hasEnded(&listings[index]) {
+            listings.remove(at: index)
+        }
+        let hasMore =
+            listings.contains { $0.client.stream.isWritable }
+            || watchers.contains {
+                $0.since != service.context.replica.vector && $0.client.stream.isWritable
+            }
+        guard hasMore, feedTimer?.isActive != true else { return }
+        feedTimer = service.loop.schedule(after: Self.pageMilliseconds) { [unowned self] in pump() }
+    }
+
+    private func feed(_ watcher: inout Watcher) {
+        let client = watcher.client
+        var left = Self.changesPerPage
+        do {
+            watcher.since = try service.context.changes(
+                since: watcher.since, tables: watcher.tables,
+                while: {
+                    left -= 1
+                    return left >= 0 && client.stream.isWritable
+                }, reply: { client.send($0) })
+        } catch { service.storeFailed(error) }
+    }
+
+    /// Sends a page of a listing; true when it was the last one.
+    private func hasEnded(_ listing: inout Listing) -> Bool {
+        let client = listing.client
+        do {
+            guard
+                let result = try listing.listing.page(
+                    of: service.context, reply: { client.send($0) })
+            else { return false }
+            client.send(.result(result))
+        } catch let error as StoreError where error.isRetryable {
+            return false
+        } catch { client.send(.error(ControlError.of(error))) }
+        return true
     }
 }
 

@@ -98,43 +98,12 @@ extension NodeContext {
 
     // MARK: Records
 
+    /// All of it at once; a running node goes page by page.
     func records(_ arguments: JSONObject, reply: (ControlReply) -> Void) throws -> JSONValue {
-        guard let table = arguments["table"]?.string else {
-            throw NodeError(.usage, "name a table")
+        var listing = try RecordListing(arguments, self, reply: reply)
+        while true {
+            if let result = try listing.page(of: self, reply: reply) { return result }
         }
-        var state: RecordFacts.State?
-        if let text = arguments["state"]?.string {
-            guard let known = RecordFacts.State(rawValue: text) else {
-                let all = RecordFacts.State.allCases.map(\.rawValue).joined(separator: ", ")
-                throw NodeError(.usage, "there is no state \(text): use one of \(all)")
-            }
-            state = known
-        }
-        let peers: [JSONValue] = try replica.peerStatements().map {
-            ["node": .string($0.node), "name": .string($0.name)]
-        }
-        reply(.event(["peers": .array(peers)]))
-        var counts: [RecordFacts.State: Int64] = [:]
-        var batch: [JSONValue] = []
-        try replica.records(of: table, state: state) { record in
-            counts[record.state, default: 0] += 1
-            var item: JSONObject = [
-                "key": JSONValue(row: record.key), "state": .string(record.state.rawValue),
-                "peers": .array(record.peers.map { .string($0) }),
-            ]
-            if let reason = record.parkReason { item["reason"] = .string(reason) }
-            batch.append(.object(item))
-            if batch.count == 256 {
-                reply(.event(["records": .array(batch)]))
-                batch.removeAll(keepingCapacity: true)
-            }
-        }
-        if !batch.isEmpty { reply(.event(["records": .array(batch)])) }
-        var totals = JSONObject()
-        for state in RecordFacts.State.allCases {
-            totals.append(state.rawValue, .int(counts[state] ?? 0))
-        }
-        return ["table": .string(table), "counts": .object(totals)]
     }
 
     // MARK: Conflicts
@@ -233,10 +202,13 @@ extension NodeContext {
     // MARK: Watch
 
     /// Sends what changed beyond `since`; returns where to go on.
-    func changes(since: VersionVector, tables: Set<String>?, reply: (ControlReply) -> Void) throws
-        -> VersionVector
-    {
-        try replica.changes(since: since, tables: tables) { change in
+    ///
+    /// With `goesOn` false the rest is left for a later call.
+    func changes(
+        since: VersionVector, tables: Set<String>?, while goesOn: () -> Bool = { true },
+        reply: (ControlReply) -> Void
+    ) throws -> VersionVector {
+        try replica.changes(since: since, tables: tables, while: goesOn) { change in
             let operation = change.isDelete ? "delete" : change.isInsert ? "insert" : "update"
             reply(
                 .event([

@@ -18,7 +18,7 @@ enum Doctor {
 
     static func checks(_ context: NodeContext, live: NodeService?) -> [DoctorCheck] {
         var checks = [DoctorCheck("home", .ok, context.home.path)]
-        checks.append(contentsOf: file(context))
+        checks.append(contentsOf: file(context, isRunning: live != nil))
         checks.append(contentsOf: tables(context))
         checks.append(library())
         checks.append(space(context.replica.path))
@@ -27,18 +27,30 @@ enum Doctor {
         return checks
     }
 
-    private static func file(_ context: NodeContext) -> [DoctorCheck] {
+    /// A running node reads at most this much at once: its peers wait meanwhile.
+    private static let checkedBytesMax: Int64 = 64 << 20
+
+    private static func integrity(_ context: NodeContext, isRunning: Bool) throws -> DoctorCheck {
+        let path = context.replica.path
+        let bytes = Path.size(of: path)
+        guard !isRunning || bytes <= checkedBytesMax else {
+            return DoctorCheck(
+                "file", .warn, "\(path) has \(bytes >> 20) MB and is not read while the node runs",
+                remedy: "for a full check stop the node and run `starling doctor` again")
+        }
+        guard let problem = try context.replica.integrityProblems().first else {
+            return DoctorCheck("file", .ok, "\(path) is sound")
+        }
+        return DoctorCheck(
+            "file", .fail, "the database is damaged: \(problem)",
+            remedy: "stop the node, restore a copy of the file and start the node: what is missing "
+                + "comes back from peers")
+    }
+
+    private static func file(_ context: NodeContext, isRunning: Bool) -> [DoctorCheck] {
         var checks: [DoctorCheck] = []
         do {
-            let problems = try context.replica.integrityProblems()
-            checks.append(
-                problems.isEmpty
-                    ? DoctorCheck("file", .ok, "\(context.replica.path) is sound")
-                    : DoctorCheck(
-                        "file", .fail, "the database is damaged: \(problems[0])",
-                        remedy:
-                            "stop the node, restore a copy of the file and start the node: what "
-                            + "is missing comes back from peers"))
+            checks.append(try integrity(context, isRunning: isRunning))
             if let problem = try context.replica.journalModeProblem() {
                 checks.append(DoctorCheck("journal mode", .fail, problem))
             } else {

@@ -20,12 +20,27 @@ extension NodeService {
         case "doctor":
             return ["checks": .array(Doctor.checks(context, live: self).map(\.json))]
         default:
+            // A person's command is worth a longer wait for a program's lock.
+            context.replica.busyMilliseconds = Limits.busyMilliseconds
+            defer { context.replica.busyMilliseconds = Limits.busyOnLoopMilliseconds }
             return try context.answer(request, reply: reply)
         }
     }
 
     private var liveProblems: [ProblemFact] {
-        [discoveryProblem, storeProblem, journalProblem].compactMap(\.self)
+        [discoveryProblem, storeProblem, journalProblem, refusalProblem].compactMap(\.self)
+            + divergences
+    }
+
+    /// Equal vectors and different contents: a defect, and never to be passed over.
+    private var divergences: [ProblemFact] {
+        engine.peersStatus(now).filter(\.isDivergent).map { status in
+            ProblemFact(
+                code: "divergence",
+                message: "\(status.name) has the same changes and other contents",
+                remedy: "report it with both logs; a fresh copy of one of the files repairs it",
+                state: "fail")
+        }
     }
 
     /// Every peer that is known: connected, dialled, or met before.

@@ -99,6 +99,12 @@ package final class Marker {
             || now.born != content.born
     }
 
+    /// Writes both the file and the marker as they are, to see that both can be written.
+    func prove(_ replica: Replica) throws {
+        try replica.setNonce(content.nonce)
+        try write(isDurable: false)
+    }
+
     /// Notes a clean stop; everything has been made durable before.
     package func close(_ replica: Replica) throws {
         try replica.makeDurable()

@@ -41,8 +41,18 @@ final class NodeService {
     private var scanTimer: Transport.Timer?
     var derived: DerivedTables
     var rowsReceived = 0
+    private var addresses = NetworkAddresses.current()
+    /// Set by a program that embeds the node: called once it runs.
+    var onReady: (() -> Void)?
     private let acceptor = Acceptor()
     private var failure: (any Error)?
+    /// The last peer that was refused, or that refused, and when.
+    private var refusal: (problem: ProblemFact, at: Milliseconds)?
+    private static let refusalMillisecondsMax: Milliseconds = 10 * 60_000
+    private var storeProbeAt: Milliseconds = 0
+    private var storeProbeDelay = NodeService.storeProbeMilliseconds
+    private static let storeProbeMilliseconds: Milliseconds = 1000
+    private static let storeProbeMillisecondsMax: Milliseconds = 60_000
     private var savedPeers: [RememberedPeer] = []
     private var isStopping = false
 
@@ -96,10 +106,12 @@ final class NodeService {
     /// Runs until SIGINT, SIGTERM or a failure that no retry mends.
     func run() throws {
         defer { _ = loop.close() }
+        context.replica.busyMilliseconds = Store.Limits.busyOnLoopMilliseconds
         engine.onEvent = { [unowned self] in note($0) }
         try startAccepting()
         control = try ControlServer(service: self, path: context.home.socketPath)
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Inside another program the signals are that program's.
+        for signal in onReady == nil ? [SIGINT, SIGTERM, SIGHUP] : [] {
             watches.append(try loop.onSignal(signal) { [unowned self] in stop(nil) })
         }
         try watchDatabase()
@@ -111,6 +123,7 @@ final class NodeService {
             "node \(context.name) (\(context.identity.node.prefix(8))) listens on \(listening)")
         engine.storeChanged(now: now)
         pump()
+        onReady?()
         loop.run()
         try finish()
     }
@@ -199,7 +212,19 @@ final class NodeService {
         }
     }
 
+    /// A new address is a new chance: connections are probed, peers dialled and looked for.
+    private func watchNetwork() {
+        let present = NetworkAddresses.current()
+        guard present != addresses else { return }
+        addresses = present
+        log.info("the addresses of this machine changed")
+        engine.networkChanged(now)
+        discovery?.refresh()
+        pump()
+    }
+
     private func housekeeping() {
+        watchNetwork()
         if context.marker.isFileReplaced() {
             stop(
                 NodeError(
@@ -214,14 +239,44 @@ final class NodeService {
             }
             try context.replica.checkpointIfSafe()
         } catch { storeFailed(error) }
+        probeStore()
         runDerived()
         savePeers()
     }
 
+    /// Shown for a while: those who knock are in no list of peers.
+    var refusalProblem: ProblemFact? {
+        refusal.flatMap { now - $0.at < Self.refusalMillisecondsMax ? $0.problem : nil }
+    }
+
+    // MARK: Trouble with the store
+
     func storeFailed(_ error: any Error) {
         if (error as? StoreError)?.isRetryable == true { return }
-        storeProblem = ProblemFact(code: "store", message: "\(error)", state: "fail")
-        log.error("\(error)")
+        noteStoreProblem("\(error)")
+    }
+
+    /// Said aloud once, and not again every time it is tried.
+    private func noteStoreProblem(_ message: String) {
+        guard storeProblem?.message != message else { return }
+        storeProblem = ProblemFact(code: "store", message: message, state: "fail")
+        storeProbeAt = now + storeProbeDelay
+        log.error(message)
+    }
+
+    /// Looks whether the trouble is over; the first looks are quick, so that a disk with room again
+    /// is used at once.
+    private func probeStore() {
+        guard storeProblem != nil, now >= storeProbeAt else { return }
+        storeProbeDelay = min(storeProbeDelay * 2, Self.storeProbeMillisecondsMax)
+        storeProbeAt = now + storeProbeDelay
+        do {
+            try context.marker.prove(context.replica)
+            storeProblem = nil
+            log.info("the database can be written again")
+            engine.syncNow(now)
+            pump()
+        } catch { storeFailed(error) }
     }
 
     private func note(_ event: SyncEvent) {
@@ -231,18 +286,19 @@ final class NodeService {
             log.info("lost \(node.prefix(8)): \(reason)")
             discovery?.resolve(String(node.prefix(16)))
         case .refused(let node, let address, let reason):
-            log.warning("refused \(node?.prefix(8) ?? address?[...] ?? "a connection"): \(reason)")
+            let text = "refused \(node?.prefix(8) ?? address?[...] ?? "a connection"): \(reason)"
+            log.warning(text)
+            refusal = (ProblemFact(code: "refused", message: text), now)
         case .applied(_, let rows, let hasChanged):
             rowsReceived += rows
             if hasChanged || rows > 0 { derived.noteChange() }
             storeProblem = nil
+            storeProbeDelay = Self.storeProbeMilliseconds
         case .divergence(let node):
             log.error("the contents differ from those of \(node.prefix(8)) at equal vectors")
         case .agreement: break
         case .newOrigin(let reason): log.warning("continues under a new origin: \(reason)")
-        case .storeTrouble(let reason):
-            storeProblem = ProblemFact(code: "store", message: reason, state: "fail")
-            log.error(reason)
+        case .storeTrouble(let reason): noteStoreProblem(reason)
         }
     }
 
@@ -284,11 +340,16 @@ final class NodeService {
     }
 
     private func finish() throws {
+        // At the end nothing else waits.
+        context.replica.busyMilliseconds = Store.Limits.busyMilliseconds
+        defer { _ = unlink(context.home.socketPath) }
         savePeers()
         if let failure { throw failure }
-        try context.replica.fold()
+        do { try context.replica.fold() } catch let error as StoreError where error.isRetryable {
+            // Nothing is lost: the journal is in the file.
+            log.warning("a program holds the database; what it writes is read at the next start")
+        }
         try context.close()
-        _ = unlink(context.home.socketPath)
         log.info("stopped")
     }
 }

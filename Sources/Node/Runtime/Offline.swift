@@ -32,10 +32,11 @@ package final class OfflineHandler: CommandHandler {
     package init(home: Home, pid: Int32) throws { context = try NodeContext(home: home, pid: pid) }
 
     package func handle(_ request: ControlRequest, reply: @escaping (ControlReply) -> Void) {
+        let answered = Result { try answer(request, reply: reply) }
         do {
-            let result = try answer(request, reply: reply)
+            // A refused command leaves the file as clean as one that went well.
             try context.close()
-            reply(.result(result))
+            reply(.result(try answered.get()))
         } catch {
             reply(.error(ControlError.of(error)))
         }

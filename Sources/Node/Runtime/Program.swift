@@ -37,8 +37,39 @@ extension NodeCommands {
 
     /// `starling run`.
     package static func run(_ options: RunOptions) throws {
-        let context = try NodeContext(home: options.home, pid: getpid())
+        let context = try openPatiently(options.home)
         try NodeService(context: context, options: options).run()
+    }
+
+    /// How long a command that reads the file, such as `status`, may hold up the start.
+    private static let startMillisecondsMax: Int64 = 5000
+    private static let pauseMicroseconds: useconds_t = 20_000
+
+    /// Waits for the locks while a command has them; a node that has them refuses this one.
+    private static func openPatiently(_ home: Home) throws -> NodeContext {
+        let deadline = MonotonicClock.milliseconds() + startMillisecondsMax
+        while true {
+            do { return try NodeContext(home: home, pid: getpid()) } catch let error as NodeError
+                where error.code == .refused
+            {
+                guard MonotonicClock.milliseconds() < deadline, !isHeldByNode(home) else {
+                    throw error
+                }
+            }
+            _ = usleep(pauseMicroseconds)
+        }
+    }
+
+    /// Whether a node answers in the home folder of whoever holds one of the two locks.
+    private static func isHeldByNode(_ home: Home) -> Bool {
+        let database = (try? home.configuration()).map { home.databasePath($0) }
+        let locks = [home.lockPath] + (database.map { [Home.databaseLockPath($0)] } ?? [])
+        return locks.contains { path in
+            let state = FileLock.holder(of: path)
+            guard state.isHeld else { return false }
+            let holder = state.holder.map { Home(path: $0.home) } ?? home
+            return (try? ControlClient(home: holder, timeoutMilliseconds: 500)) != nil
+        }
     }
 
     package static func offline(_ home: Home) throws -> any CommandHandler {

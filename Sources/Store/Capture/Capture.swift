@@ -1,5 +1,5 @@
 // Capture: what any program does to a table is noted in a journal beside it, by triggers in the
-// file. This file arms and disarms them; CaptureTriggers.swift has their text and the reasons for it.
+// file. This file arms and disarms them; CaptureTriggers.swift has their text, and the reasons.
 
 package import SQLite
 package import Values
@@ -20,18 +20,18 @@ package import Values
 /// there. An UPDATE that changes the key is a delete and an insert. An UPDATE that changes nothing
 /// leaves no entry.
 ///
-/// Beside it is `_starling_victim_N`, the rows that a `REPLACE` *may* have pushed out: SQLite tells no
-/// trigger which ones it did. ``settle(_:id:in:)`` turns those that are gone into delete entries; call it in the transaction
-/// that reads the journal, before reading.
+/// Beside it is `_starling_victim_N`, the rows that a `REPLACE` *may* have pushed out: SQLite tells
+/// no trigger which ones it did. ``settle(_:id:in:)`` turns those that are gone into delete
+/// entries; call it in the transaction that reads the journal, before reading.
 ///
-/// What a reader must know: entries name keys, and the table says what is there now. An insert or update
-/// whose row is gone without a delete entry after it is possible when the app's own triggers
+/// What a reader must know: entries name keys, and the table says what is there now. An insert or
+/// update whose row is gone without a delete entry after it is possible when the app's own triggers
 /// change the row that is being written; it means the row is gone. Keys in untyped columns can be
 /// equal to SQLite and differ in storage class (1 and 1.0): they are one key.
 ///
 /// Not captured, because no trigger can see it: writes while triggers are turned off for the
-/// connection, DROP TABLE, an UPDATE from 0.0 to -0.0, which SQL cannot tell apart, and a row that is
-/// pushed out by an INSERT OR REPLACE with an explicit rowid of -1 (-1 stands for "automatic").
+/// connection, DROP TABLE, an UPDATE from 0.0 to -0.0, which SQL cannot tell apart, and a row that
+/// is pushed out by an INSERT OR REPLACE with an explicit rowid of -1 (-1 stands for "automatic").
 ///
 /// What the app notices: `total_changes()` counts the triggers' rows too. As with any trigger,
 /// a multi-row UPDATE may visit the rows in another order, and with `recursive_triggers` on SQLite
@@ -44,7 +44,7 @@ package enum Capture {
         case delete = 3
     }
 
-    /// Above this number of stored columns, `cols` is a text of '0' and '1' and no longer an integer.
+    /// Above this number of stored columns, `cols` is a text of '0' and '1', no integer any more.
     package static let maskColumnsMax = 62
 
     package static func journalTable(id: Int64) -> String { "_starling_journal_\(id)" }
@@ -52,10 +52,10 @@ package enum Capture {
 
     /// Creates or completes the journal of `schema` and (re)creates its triggers.
     ///
-    /// Entries already in the journal stay; they were written under the columns the table had then, so
-    /// fold them before a table is armed again that lost columns or changed their order.
+    /// Entries already in the journal stay; they were written under the columns the table had then,
+    /// so fold them before a table is armed again that lost columns or changed their order.
     ///
-    /// - Precondition: in a transaction of the caller, and ``TableSchema/problems(in:)`` has no error.
+    /// - Precondition: in a transaction of the caller; ``TableSchema/problems(in:)`` has no error.
     /// - Throws: ``SchemaError`` when the table has no key, ``SQLiteError`` when the file cannot
     ///   be written.
     package static func arm(_ schema: TableSchema, id: Int64, in connection: Connection) throws {
@@ -85,8 +85,8 @@ package enum Capture {
         }
     }
 
-    /// True when exactly the triggers that `schema` needs are in the file, word by word, and what they
-    /// write to is there. A table that was dropped, rebuilt or altered is not armed any more.
+    /// True when exactly the triggers that `schema` needs are in the file, word by word, and what
+    /// they write to is there. A table that was dropped, rebuilt or altered is not armed any more.
     package static func isArmed(
         _ schema: TableSchema, id: Int64, in connection: Connection
     ) throws -> Bool {
@@ -113,7 +113,10 @@ package enum Capture {
     ///
     /// - Precondition: inside the write transaction that reads the journal.
     package static func settle(_ schema: TableSchema, id: Int64, in connection: Connection) throws {
-        let triggers = try CaptureTriggers(schema, id: id)
+        try settle(try CaptureTriggers(schema, id: id), in: connection)
+    }
+
+    static func settle(_ triggers: CaptureTriggers, in connection: Connection) throws {
         let probe = try connection.cached(triggers.hasVictims)
         let isNeeded = try probe.step() && probe.int(0) == 1
         probe.reset()

@@ -5,9 +5,10 @@ internal import SQLite
 
 /// Builds the triggers of one table.
 ///
-/// Measured choices: one UPDATE trigger with a WHEN clause and a mask costs what one trigger per column
-/// costs, and keeps the schema small and an UPDATE of many columns one entry; `julianday('now')` is the
-/// cheapest clock that every SQLite has; a journal as wide as the table costs what a narrow one does.
+/// Measured choices: one UPDATE trigger with a WHEN clause and a mask costs what one trigger per
+/// column costs, and keeps the schema small and an UPDATE of many columns one entry;
+/// `julianday('now')` is the cheapest clock that every SQLite has; a journal as wide as the table
+/// costs what a narrow one does.
 struct CaptureTriggers {
     private let schema: TableSchema
     private let id: Int64
@@ -32,7 +33,8 @@ struct CaptureTriggers {
         }
         let keyNames = Set(key.map { foldedName($0.column.name) })
         victimKeys = schema.indexes.filter { index in
-            // Who holds the same key in a unique index that contains the primary key is the same row.
+            // Who holds the same key in a unique index that contains the primary key is the same
+            // row.
             let names = index.columns.filter { $0.collation == "BINARY" }
                 .compactMap { $0.name.map(foldedName) }
             return index.isUnique && index.origin != .primaryKey
@@ -79,7 +81,8 @@ struct CaptureTriggers {
     }
 
     private var deleteEntry: String {
-        "INSERT INTO \(journal)(op, at, \(allList)) VALUES(3, \(Self.now), \(values("OLD", stored)));"
+        "INSERT INTO \(journal)(op, at, \(allList)) VALUES(3, \(Self.now), "
+            + "\(values("OLD", stored)));"
     }
 
     private var insertTrigger: String {
@@ -127,8 +130,9 @@ struct CaptureTriggers {
             """
     }
 
-    /// True when the column has another value: `IS NOT` alone takes 1 for 1.0, and 'a' for 'A' under
-    /// NOCASE. Columns that cannot hold equal values of two classes are spared the second look.
+    /// True when the column has another value: `IS NOT` alone takes 1 for 1.0, and 'a' for 'A'
+    /// under NOCASE. Columns that cannot hold equal values of two classes are spared the second
+    /// look.
     private func differs(_ column: ColumnSchema) -> String {
         let name = quotedIdentifier(column.name)
         let isOther =
@@ -141,7 +145,8 @@ struct CaptureTriggers {
         return "(\(isOther) OR typeof(NEW.\(name)) IS NOT typeof(OLD.\(name)))"
     }
 
-    /// Joins in a tree: SQLite limits the depth of expressions, and a chain is as deep as it is long.
+    /// Joins in a tree: SQLite limits the depth of expressions, and a chain is as deep as it is
+    /// long.
     private func balanced(_ terms: some RandomAccessCollection<String>, _ glue: String) -> String {
         guard terms.count > 1 else { return terms.first ?? "" }
         let half = terms.index(terms.startIndex, offsetBy: terms.count / 2)
@@ -152,12 +157,12 @@ struct CaptureTriggers {
 // MARK: - Victims of REPLACE
 
 extension CaptureTriggers {
-    // A REPLACE deletes the rows in its way, and with recursive_triggers off no trigger sees it. Only
-    // before the write can they be found, and only after it is known whether they went: the write may be
-    // ignored, fail, or become an UPSERT. What was found is kept in the victims' table, one row per
-    // key at most, until the reader of the journal asks which are gone. Nothing is concluded inside the
-    // triggers, so statements nested in one another by cascades or by the app's own triggers
-    // cannot spoil each other's records.
+    // A REPLACE deletes the rows in its way, and with recursive_triggers off no trigger sees it.
+    // Only before the write can they be found, and only after it is known whether they went: the
+    // write may be ignored, fail, or become an UPSERT. What was found is kept in the victims'
+    // table, one row per key at most, until the reader of the journal asks which are gone. Nothing
+    // is concluded inside the triggers, so statements nested in one another by cascades or by the
+    // app's own triggers cannot spoil each other's records.
 
     /// An INSERT over the same primary key needs no record: its own entry tells it.
     private var victimInsertTrigger: String? {
@@ -167,15 +172,16 @@ extension CaptureTriggers {
         if schema.hasRowIDAlias, let name = key.first?.column.name {
             isOther = "(\(isOther) OR NEW.\(quotedIdentifier(name)) IS -1)"
         }
-        let when = victimKeys.isEmpty ? rowID.map { " WHEN NEW.\($0) IS NOT -1" } ?? "" : ""
+        let source = source(ofHolders: victimKeyTerms, isOther)
+        let isPossible = victimKeys.isEmpty ? rowID.map { "NEW.\($0) IS NOT -1" } : nil
         return """
-            CREATE TRIGGER \(name("victim_insert")) BEFORE INSERT ON \(table)\(when) \
-            BEGIN \(record(holdersOf: victimKeyTerms, isOther)) END
+            CREATE TRIGGER \(name("victim_insert")) BEFORE INSERT ON \(table) \
+            WHEN \(isPossible ?? "EXISTS(SELECT 1 \(source))") BEGIN \(record(source)) END
             """
     }
 
-    /// An UPDATE records the holder of its new key too: pushing it out can cascade to the very row that is
-    /// updated, and then nothing is written that would tell.
+    /// An UPDATE records the holder of its new key too: pushing it out can cascade to the very row
+    /// that is updated, and then nothing is written that would tell.
     private var victimUpdateTrigger: String {
         let parts = victimKeys.flatMap(\.columns).compactMap { $0.name.flatMap(schema.column) }
         var names = schema.isWithoutRowID ? [] : rowIDNames
@@ -189,21 +195,26 @@ extension CaptureTriggers {
             parts.contains(where: \.isGenerated) || victimKeys.contains { $0.partialSQL != nil }
         let columns =
             isOpen ? "" : " OF \(names.map(quotedIdentifier).joined(separator: ", "))"
-        let when = isOpen ? "" : " WHEN \(balanced(changes, " OR "))"
+        let isChange = isOpen ? "" : "\(balanced(changes, " OR ")) AND "
         let sameKey = key.map { key in
             let name = quotedIdentifier(key.column.name)
             return "\(table).\(name) = NEW.\(name)"
         }.joined(separator: " AND ")
+        let source = source(ofHolders: victimKeyTerms + [sameKey], isOtherRow("OLD"))
         return """
-            CREATE TRIGGER \(name("victim_update")) BEFORE UPDATE\(columns) ON \(table)\(when) \
-            BEGIN \(record(holdersOf: victimKeyTerms + [sameKey], isOtherRow("OLD"))) END
+            CREATE TRIGGER \(name("victim_update")) BEFORE UPDATE\(columns) ON \(table) \
+            WHEN \(isChange)EXISTS(SELECT 1 \(source)) BEGIN \(record(source)) END
             """
     }
 
-    /// Records the rows that hold a unique value of NEW.
-    private func record(holdersOf terms: [String], _ isOther: String) -> String {
+    /// The rows that hold a unique value of NEW. Whether there are any is asked in the WHEN clause:
+    /// it is one search in the common case that there are none, where the body would be three.
+    private func source(ofHolders terms: [String], _ isOther: String) -> String {
         let holders = terms.map { "(\($0))" }.joined(separator: " OR ")
-        let source = "FROM \(table) WHERE (\(holders)) AND \(isOther)"
+        return "FROM \(table) WHERE (\(holders)) AND \(isOther)"
+    }
+
+    private func record(_ source: String) -> String {
         // The unary plus takes the column's affinity away, so that the victims' index can be used.
         let keys = key.map { "+\(quotedIdentifier($0.column.name))" }.joined(separator: ", ")
         let left = key.count == 1 ? keyList : "(\(keyList))"
@@ -229,7 +240,8 @@ extension CaptureTriggers {
         let name = quotedIdentifier(part.name ?? "")
         let column = schema.column(part.name ?? "")
         var value = "NEW.\(name)"
-        // OR REPLACE puts the default in the place of a NULL that is not allowed, after this trigger.
+        // OR REPLACE puts the default in the place of a NULL that is not allowed, after this
+        // trigger.
         if let column, column.isNotNull, let sql = column.defaultSQL {
             value = "ifnull(\(value), \(sql))"
         }

@@ -2,8 +2,8 @@
 
 /// Why a table's structure was refused.
 ///
-/// `description` names tables and columns, never row values, and is safe to log or to send to a peer;
-/// the SQL at fault is only in `debugDescription`.
+/// `description` names tables and columns, never row values, and is safe to log or to send to a
+/// peer; the SQL at fault is only in `debugDescription`.
 package struct SchemaError: Error, Equatable, CustomStringConvertible, CustomDebugStringConvertible
 {
     package struct Code: RawRepresentable, Hashable, Sendable {
@@ -57,8 +57,8 @@ package struct SchemaError: Error, Equatable, CustomStringConvertible, CustomDeb
     }
 }
 
-/// Limits of a table's structure. Each is far above what people write, and low enough that a hostile
-/// description is refused before it costs anything.
+/// Limits of a table's structure. Each is far above what people write, and low enough that a
+/// hostile description is refused before it costs anything.
 package enum SchemaLimits {
     /// SQLite allows 2,000 columns in a table; the journal has four of its own.
     package static let columnsMax = 1990

@@ -30,7 +30,7 @@ enum StructureGuard {
     static func checkType(_ type: String) throws {
         let failure = SchemaError(
             .type,
-            "a declared type is not plain words with numbers: declare the column with a simple type",
+            "a declared type is not plain words with numbers: give the column a simple type",
             detail: type)
         guard type.utf8.count <= SchemaLimits.typeBytesMax else { throw failure }
         var tokens = SQLTokenizer.tokens(of: type)

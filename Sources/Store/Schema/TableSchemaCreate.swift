@@ -58,7 +58,7 @@ extension TableSchema {
     /// An authorizer allows only that; afterwards the table is read back, and must be the one
     /// described.
     ///
-    /// - Throws: ``SchemaError`` when the structure is refused or SQLite makes something else of it,
+    /// - Throws: ``SchemaError`` when the structure is refused or comes out otherwise,
     ///   ``SQLiteError`` when a table or index of that name exists or the file cannot be written.
     package func create(in connection: Connection) throws {
         let statements = try createStatements()

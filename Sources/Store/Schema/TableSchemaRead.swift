@@ -64,7 +64,8 @@ extension TableSchema {
         }
     }
 
-    /// `DEFAULT word` and `DEFAULT "word"` mean the text 'word', which in parentheses they would not.
+    /// `DEFAULT word` and `DEFAULT "word"` mean the text 'word', which in parentheses they would
+    /// not.
     private static func normalDefault(_ sql: String) -> String {
         let tokens = SQLTokenizer.tokens(of: sql)
         if tokens.count == 1, let name = tokens[0].name, tokens[0].kind != .string {

@@ -1,5 +1,5 @@
-// What stands in the way of syncing a table, and what its owner should know before. Every message says
-// what to do.
+// What stands in the way of syncing a table, and what its owner should know before. Every message
+// says what to do.
 
 package import SQLite
 internal import Values
@@ -51,8 +51,8 @@ package struct TrackProblem: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension TableSchema {
-    /// All findings about this table, errors first. Never throws: a file that cannot be read is itself a
-    /// finding.
+    /// All findings about this table, errors first. Never throws: a file that cannot be read is
+    /// itself a finding.
     package func problems(in connection: Connection) -> [TrackProblem] {
         let own = structureProblems
         // Of a view or a virtual table nothing else is worth saying.
@@ -82,8 +82,8 @@ extension TableSchema {
             return [
                 TrackProblem(
                     .error, .notATable,
-                    "\(StructureGuard.shown(name)) is a \(kind.rawValue), not a table with rows of its"
-                        + " own: track the tables it is made from")
+                    "\(StructureGuard.shown(name)) is a \(kind.rawValue), not a table with rows"
+                        + " of its own: track the tables it is made from")
             ]
         }
         if columns.count > SchemaLimits.columnsMax {
@@ -126,9 +126,10 @@ extension TableSchema {
                 found.append(
                     TrackProblem(
                         .error, .keyCollation,
-                        "key column \(name) of \(shown) compares by \(StructureGuard.shown(other)), so"
-                            + " different texts name one row: rebuild the table with the key COLLATE"
-                            + " BINARY (a UNIQUE index COLLATE \(other) beside it is fine)"))
+                        "key column \(name) of \(shown) compares by \(StructureGuard.shown(other)),"
+                            + " so different texts name one row: rebuild the table with the key"
+                            + " COLLATE BINARY (a UNIQUE index COLLATE \(other) beside it is fine)")
+                )
             }
             if column.isGenerated {
                 found.append(
@@ -157,9 +158,9 @@ extension TableSchema {
                 found.append(
                     TrackProblem(
                         .error, .uniqueCollation,
-                        "\(indexShown) uses the collation \(StructureGuard.shown(part.collation)), which"
-                            + " other programs may lack or order otherwise: use BINARY, NOCASE or RTRIM"
-                    ))
+                        "\(indexShown) uses the collation \(StructureGuard.shown(part.collation)),"
+                            + " which other programs may lack or order otherwise: use BINARY,"
+                            + " NOCASE or RTRIM"))
             }
         }
         return found
@@ -171,34 +172,34 @@ extension TableSchema {
             found.append(
                 TrackProblem(
                     .warning, .integerKey,
-                    "\(shown) is keyed by the integer \(StructureGuard.shown(key.name)). Machines that"
-                        + " give out numbers on their own give out the same ones. Rows born apart"
-                        + " under one key are never mixed: one is shown, the other is kept whole as a"
-                        + " conflict. A random text key (UUID) avoids it"))
+                    "\(shown) is keyed by the integer \(StructureGuard.shown(key.name)). Machines"
+                        + " that give out numbers on their own give out the same ones. Rows born"
+                        + " apart under one key are never mixed: one is shown, the other is kept"
+                        + " whole as a conflict. A random text key (UUID) avoids it"))
         }
         if isAutoincrement {
             found.append(
                 TrackProblem(
                     .warning, .autoincrement,
-                    "\(shown) is AUTOINCREMENT: each file counts for itself, so the numbers are unique"
-                        + " on one machine only; do not rely on their order either"))
+                    "\(shown) is AUTOINCREMENT: each file counts for itself, so the numbers are"
+                        + " unique on one machine only; do not rely on their order either"))
         }
         for key in primaryKey where key.affinity == .real {
             found.append(
                 TrackProblem(
                     .warning, .realKey,
-                    "key column \(StructureGuard.shown(key.name)) of \(shown) is a floating-point number:"
-                        + " values that look equal may name different rows; prefer an integer or text"
-                ))
+                    "key column \(StructureGuard.shown(key.name)) of \(shown) is a floating-point"
+                        + " number: values that look equal may name different rows; prefer an"
+                        + " integer or text"))
         }
         for column in columns
         where !isStrict && asciiUppercased(column.declaredType) == "ANY" {
             found.append(
                 TrackProblem(
                     .warning, .anyType,
-                    "column \(StructureGuard.shown(column.name)) of \(shown) is declared ANY outside a"
-                        + " STRICT table, which means NUMERIC: the text '007' is stored as 7; leave the"
-                        + " type out to keep values as they are"))
+                    "column \(StructureGuard.shown(column.name)) of \(shown) is declared ANY"
+                        + " outside a STRICT table, which means NUMERIC: the text '007' is stored as"
+                        + " 7; leave the type out to keep values as they are"))
         }
         do {
             _ = try createStatements()
@@ -257,8 +258,8 @@ extension TableSchema {
         return [
             TrackProblem(
                 .warning, .triggers,
-                "\(shown) has triggers (\(names.joined(separator: ", "))). They run for the writes of"
-                    + " this machine, not for changes that come from peers: what they write to"
+                "\(shown) has triggers (\(names.joined(separator: ", "))). They run for the writes"
+                    + " of this machine, not for changes that come from peers: what they write to"
                     + " tracked tables arrives as rows of its own")
         ]
     }

@@ -23,6 +23,7 @@ final class ChildProcess {
     private let errorsPath: String
     /// Its standard input; it sees the end when this process goes, however it goes.
     private let input: Int32
+    private var isInputOpen = true
     private var exitCode: Int32?
 
     /// Starts a program.
@@ -80,7 +81,7 @@ final class ChildProcess {
 
     deinit {
         kill()
-        _ = close(input)
+        endInput()
     }
 
     /// Everything it printed until now.
@@ -96,6 +97,13 @@ final class ChildProcess {
     func send(_ line: String) {
         let bytes = Array("\(line)\n".utf8)
         writeAll(input, bytes)
+    }
+
+    /// Closes its standard input.
+    func endInput() {
+        guard isInputOpen else { return }
+        isInputOpen = false
+        _ = close(input)
     }
 
     func signal(_ number: Int32) {

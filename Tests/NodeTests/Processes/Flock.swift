@@ -20,7 +20,7 @@ final class Flock {
     /// Built by the package as an executable, beside the test bundle.
     static let program = folderOfTests() + "/starling"
 
-    let folder = TemporaryDirectory()
+    private let folder = TemporaryDirectory()
     /// An address that nobody else uses, so that a port stays free while its node is down.
     let host: String
     private(set) var nodes: [TestNode] = []
@@ -39,13 +39,21 @@ final class Flock {
     }
 
     /// A new node, of the group of the first.
-    func node(_ name: String, database: String? = nil) async throws -> TestNode {
-        let node = TestNode(name, in: self, database: database)
+    func node(
+        _ name: String, database: String? = nil, prefix: [String] = []
+    ) async throws -> TestNode {
+        let node = TestNode(name, in: self, database: database, prefix: prefix)
         var words = ["init", "--name", name, "--json"]
         if let database { words += ["--db", database] }
         if let group { words += ["--group", group] }
         let facts = try await node.ask(words)
         group = group ?? facts["group"]?.string
+        nodes.append(node)
+        return node
+    }
+
+    /// A node whose home is made by other means.
+    func add(_ node: TestNode) -> TestNode {
         nodes.append(node)
         return node
     }
@@ -58,6 +66,9 @@ final class Flock {
         _ = try await made[0].ask(["track", "--all", "--json"])
         return made
     }
+
+    /// A place in the test's folder.
+    func path(_ name: String) -> String { folder.file(name) }
 
     /// Runs a program to its end.
     func run(

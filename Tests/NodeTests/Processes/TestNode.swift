@@ -1,7 +1,6 @@
 // One home folder, its file, and the node that runs on them now and then.
 
 import Node
-import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -18,20 +17,25 @@ final class TestNode {
     /// The database.
     var file: String
     private unowned let flock: Flock
+    /// Words before every program of this node, such as those that enter a namespace.
+    let prefix: [String]
+    /// Words before the node itself, to run it on a machine of the bed.
+    var machine: [String] = []
     private(set) var process: ChildProcess?
     /// Where it listens, once it has run.
     private(set) var address: String?
 
-    init(_ name: String, in flock: Flock, database: String? = nil) {
+    init(_ name: String, in flock: Flock, database: String? = nil, prefix: [String] = []) {
         self.name = name
         self.flock = flock
-        home = flock.folder.file(name)
-        file = database ?? "\(flock.folder.file(name))/data.db"
+        self.prefix = prefix
+        home = flock.path(name)
+        file = database ?? "\(flock.path(name))/data.db"
     }
 
     /// Everything the node has logged.
     var log: String {
-        String(decoding: Files.read(flock.folder.file("node-\(name).err")) ?? [], as: UTF8.self)
+        String(decoding: Files.read(flock.path("node-\(name).err")) ?? [], as: UTF8.self)
     }
 
     // MARK: The command line
@@ -39,7 +43,7 @@ final class TestNode {
     /// Runs `starling` with this home.
     func command(_ words: [String], withinSeconds: Double = 60) async throws -> Answer {
         try await flock.run(
-            [Flock.program, "--home", home] + words, withinSeconds: withinSeconds)
+            prefix + [Flock.program, "--home", home] + words, withinSeconds: withinSeconds)
     }
 
     func command(_ words: String...) async throws -> Answer { try await command(words) }
@@ -75,12 +79,14 @@ final class TestNode {
 
     /// Starts the node and does not wait.
     func launch(peers: [TestNode] = [], _ options: [String] = []) throws {
-        var words = [
-            Flock.program, "--home", home, "run", "--no-discovery", "--listen",
-            address ?? "\(flock.host):0",
-        ]
+        var words =
+            prefix + [
+                Flock.program, "--home", home, "run", "--no-discovery", "--listen",
+                address ?? "\(flock.host):0",
+            ]
         for peer in peers { words += peer.address.map { ["--peer", $0] } ?? [] }
-        process = try ChildProcess(words + options, log: flock.folder.file("node-\(name)"))
+        if !machine.isEmpty { words = machine + [Flock.program, "--home", home, "run"] }
+        process = try ChildProcess(words + options, log: flock.path("node-\(name)"))
     }
 
     /// Waits until the running node answers.
@@ -119,10 +125,11 @@ final class TestNode {
     }
 
     func trySQL(_ text: String, file: String? = nil) async throws -> Answer {
-        try await flock.run([
-            "sqlite3", "-batch", "-init", "/dev/null", "-cmd", ".timeout 5000",
-            file ?? self.file, text,
-        ])
+        try await flock.run(
+            prefix + [
+                "sqlite3", "-batch", "-init", "/dev/null", "-cmd", ".timeout 5000",
+                file ?? self.file, text,
+            ])
     }
 
     /// Waits until a query prints this.
@@ -150,7 +157,7 @@ final class TestNode {
 
     /// The same node in a copy of its home folder.
     func copiedHome(to name: String) async throws -> TestNode {
-        let copy = TestNode(name, in: flock)
+        let copy = flock.add(TestNode(name, in: flock))
         let answer = try await flock.run(["cp", "-a", home, copy.home])
         guard answer.code == 0 else { throw ProcessError(description: "\(answer)") }
         return copy

@@ -1,0 +1,199 @@
+// What a node must survive and explain: strangers on its port, mistakes in its configuration, tables
+// that cannot be synced.
+
+import Node
+import Testing
+
+@Suite struct NodeInputTests {
+    private static let jobs = """
+        CREATE TABLE jobs(id TEXT PRIMARY KEY NOT NULL, title);
+        INSERT INTO jobs VALUES('j1','roof');
+        """
+
+    /// Connects, and does what `body` says with `s`; `hello` is the node's own first frame.
+    private static func stranger(_ body: String) -> String {
+        """
+        import os, random, socket, struct, sys, time
+        host, port = sys.argv[1].rsplit(":", 1)
+        random.seed(int(sys.argv[2]))
+        def connect():
+            s = socket.create_connection((host, int(port)), timeout=20)
+            return s
+        def exactly(s, n):
+            b = b""
+            while len(b) < n:
+                part = s.recv(n - len(b))
+                if not part: raise EOFError
+                b += part
+            return b
+        def hello(s):
+            head = exactly(s, 4)
+            return head + exactly(s, struct.unpack(">I", head)[0])
+        def drain(s):
+            try:
+                while s.recv(65536): pass
+            except (ConnectionError, socket.timeout): pass
+        \(body)
+        """
+    }
+
+    @Test func strangersOnThePortDoNoHarm() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "bob", schema: Self.jobs)
+        let (ann, bob) = (nodes[0], nodes[1])
+        try await ann.start()
+        let address = try #require(ann.address)
+        let seed = "\(Int.random(in: 0...9999))"
+        // Garbage, an HTTP request, a frame that is never finished, frames of absurd length, lengths
+        // with the flag for more, empty frames without end.
+        try await flock.python(
+            Self.stranger(
+                """
+                kept = []
+                for bytes in [os.urandom(1), os.urandom(5000), b"GET / HTTP/1.1\\r\\n\\r\\n",
+                        b"\\x00\\x00\\x10\\x00half", b"\\x7f\\xff\\xff\\xff" + bytes(100000),
+                        b"\\xff\\xff\\xff\\xff" + bytes(100000), b"\\x00\\x00\\x00\\x00" * 50000,
+                        b"\\x80\\x00\\x00\\x01x" * 200000, b""]:
+                    s = connect()
+                    try: s.sendall(bytes)
+                    except ConnectionError: pass
+                    kept.append(s)
+                for s in kept[:4]: s.close()
+                for s in kept[4:]:
+                    try: s.shutdown(socket.SHUT_WR)
+                    except OSError: pass
+                """), [address, seed])
+        // The node's own hello back, and every single byte of it changed.
+        try await flock.python(
+            Self.stranger(
+                """
+                s = connect()
+                own = hello(s)
+                s.sendall(own)
+                drain(s)
+                for place in range(4, len(own)):
+                    while True:
+                        s = connect()
+                        # So many at once is more than the node takes: later again.
+                        try: hello(s); break
+                        except (EOFError, ConnectionError): time.sleep(0.05)
+                    bad = bytearray(own)
+                    bad[place] ^= 1 << random.randrange(8)
+                    try: s.sendall(bad + os.urandom(random.randrange(40)))
+                    except ConnectionError: pass
+                    s.close()
+                """), [address, seed], withinSeconds: 120)
+        // All the while it serves those that it knows.
+        try await bob.start(peers: [ann])
+        try await bob.shows("SELECT title FROM jobs", "roof")
+        try await bob.sql("INSERT INTO jobs VALUES('j2','door')")
+        try await flock.converge(nodes)
+        #expect(ann.log.contains("refused"))
+        #expect(try await ann.stop() == 0)
+    }
+
+    /// Reproducer: a stranger could send megabytes before it said who it is.
+    @Test func frameBeforeTheHelloIsBounded() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        try await ann.start()
+        let told = try await flock.python(
+            Self.stranger(
+                """
+                s = connect()
+                hello(s)
+                sent = 0
+                try:
+                    s.sendall(struct.pack(">I", 900000))
+                    end = time.time() + 3
+                    while time.time() < end:
+                        s.settimeout(0.05)
+                        try:
+                            if s.recv(65536) == b"": break
+                        except socket.timeout: pass
+                    else: print("still open")
+                except ConnectionError: pass
+                """), [try #require(ann.address), "1"])
+        flock.expect(told.isEmpty, "a frame of 900,000 bytes was waited for: \(told)")
+    }
+
+    @Test func wrongGroupAndWrongVersionAreExplained() async throws {
+        let flock = Flock()
+        let others = Flock()
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        let eve = try await others.nodes("eve", schema: Self.jobs)[0]
+        try await ann.start()
+        try await eve.start(peers: [ann])
+        try await others.until("eve is refused in words") {
+            let peers = try await eve.ask("peers")["peers"]?.array ?? []
+            return peers.contains {
+                $0["state"] == "refused" && $0["last_error"]?.string?.contains("group") == true
+            }
+        }
+        let why = try await eve.command("why", try #require(ann.address), "--json")
+        #expect(why.code == 4)
+        #expect(why.json["summary"]?.string?.contains("group") == true)
+
+        // A peer from the future says so in its hello: "v" is an array of two small numbers.
+        try await flock.python(
+            Self.stranger(
+                """
+                s = connect()
+                own = bytearray(hello(s))
+                place = own.index(b"\\x61v\\x82") + 3
+                own[place] = own[place + 1] = 23
+                run = own.index(b"\\x61n\\x78\\x20") + 4
+                own[run:run + 4] = b"beef"
+                s.sendall(own)
+                drain(s)
+                """), [try #require(ann.address), "1"])
+        try await flock.until("ann tells about the version") { ann.log.contains("protocol") }
+        #expect(try await ann.status()["running"] == true)
+    }
+
+    @Test func mistakeInTheConfigurationIsNamed() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        Files.write("{ lisen: \"127.0.0.1:0\" }", to: "\(ann.home)/config.json5")
+        for words in [["run"], ["status"], ["status", "--json"]] {
+            let answer = try await ann.command(words)
+            #expect(answer.code == 5, "\(answer)")
+            #expect(answer.errors.contains("lisen") && answer.errors.contains("listen"))
+        }
+        Files.write("{ listen: \"127.0.0.1:0\" ", to: "\(ann.home)/config.json5")
+        #expect(try await ann.command("run").code == 5)
+    }
+
+    @Test func tablesThatCannotBeSyncedAreExplained() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        try await ann.sql(
+            """
+            CREATE TABLE keyless(a, b);
+            CREATE TABLE nullable(id TEXT PRIMARY KEY, a);
+            CREATE TABLE folded(id TEXT PRIMARY KEY NOT NULL COLLATE NOCASE, a);
+            CREATE TABLE numbered(id INTEGER PRIMARY KEY, a);
+            CREATE VIEW seen AS SELECT 1 AS a;
+            """)
+        for (table, word) in [
+            ("keyless", "PRIMARY KEY"), ("nullable", "NOT NULL"), ("folded", "NOCASE"),
+            ("missing", "missing"), ("seen", "seen"),
+        ] {
+            let answer = try await ann.command("track", table, "--json")
+            #expect(answer.code == 1, "\(answer)")
+            let result = answer.json["tables"]?.array?.first
+            #expect(result?["state"] == "refused")
+            #expect(result?["error"]?.string?.contains(word) == true, "\(answer)")
+        }
+        // What can be tracked is tracked beside them; keys that machines give out are explained.
+        let answer = try await ann.command("track", "--all", "--json")
+        #expect(answer.code == 1)
+        let numbered = answer.json["tables"]?.array?.first { $0["table"] == "numbered" }
+        #expect(numbered?["state"] == "tracked")
+        #expect(numbered?["warnings"]?.array?.isEmpty == false)
+        // An app goes on writing all of them.
+        for table in ["keyless", "nullable", "folded", "numbered"] {
+            try await ann.sql("INSERT INTO \(table) VALUES(1, 2)")
+        }
+    }
+}
