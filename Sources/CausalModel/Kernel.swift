@@ -114,7 +114,7 @@ package struct Kernel: Hashable, Sendable {
         return hasInsert && (policy == .addWins || !hasDelete)
     }
 
-    /// A + and a − are alive together: an update or insert and a delete that did not see each
+    /// A + and a − are alive together: an update or insert, and a delete, that did not see each
     /// other.
     package var isPresenceContested: Bool {
         writes.contains { $0.isPresent && $0.isDelete }

@@ -26,7 +26,8 @@ import Testing
             .receiverVectorNotCounted,
             [.insert(0), .sync(0, 1), .delete(1), .insert(1), .update(0), .sync(0, 1)]),
         Scenario(
-            .senderVectorNotCounted, [.insert(0), .sync(0, 1), .delete(1), .insert(1), .sync(1, 0)]),
+            .senderVectorNotCounted,
+            [.insert(0), .sync(0, 1), .delete(1), .insert(1), .sync(1, 0)]),
         Scenario(
             .snapshotVectorForgotten,
             [.insert(1), .delete(1), .open(1, 0), .chunk(1, 0), .insert(0), .sync(0, 1)]),

@@ -1,5 +1,5 @@
-// Numbers and lengths: round trips at their edges, one encoding for one number, no trust in
-// lengths.
+// Numbers and lengths: round trips at their edges, one encoding for one number, and no trust in
+// what claims to be long.
 
 import Codec
 import TestKit

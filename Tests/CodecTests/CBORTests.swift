@@ -73,7 +73,7 @@ import Testing
         #expect(try CBOR(decoding: bytes(example.hex)) == example.value)
     }
 
-    /// Appendix A: simple values, short floats, tags, indefinite lengths. Appendix F: not
+    /// Appendix A: simple values, short floats, tags, indefinite lengths. Appendix F: what is not
     /// well-formed.
     @Test(arguments: [
         "f7", "f0", "f818", "f8ff", "f90000", "fa47c35000", "c074323031332d30332d32315432303a30",

@@ -10,8 +10,7 @@ package enum OracleStep: Hashable, Sendable {
     /// time of the write.
     case write(
         replica: Int, row: Int, OracleOperation, columns: ColumnMask, value: Int, stamp: Stamp)
-    /// Opens a delta for what `base`, a replica, lacks by its vector; it is `to`, or a relay's
-    /// guess.
+    /// Opens a delta for what replica `base` lacks by its vector; it is `to` or a relay's guess.
     case open(from: Int, to: Int, base: Int)
     /// The next row of the open delta arrives.
     case chunk(from: Int, to: Int)

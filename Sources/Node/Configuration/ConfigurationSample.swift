@@ -5,9 +5,9 @@ extension Configuration {
     /// Every setting with its default and its explanation, as JSON5.
     package static func sample(database: String) -> String {
         """
-        // Settings of a Starling node: config.json5 in its home folder. JSON5: comments and
-        // trailing commas are welcome. Every key may be left out; what stands here are the
-        // defaults. The node reads the file when it starts.
+        // Settings of a Starling node: config.json5 in its home folder. JSON5: comments and trailing
+        // commas are welcome. Every key may be left out; what stands here are the defaults.
+        // The node reads the file when it starts.
         {
             // What others call this node. null: the name given to `starling init`.
             name: null,
