@@ -99,12 +99,12 @@ final class DeltaReader: DeltaSource {
         self.resume = resume
         origins = replica.origins
         stampBase = replica.clock.milliseconds / 1000 * 1000
-        dots = try connection.prepare(
+        dots = try connection.cached(
             """
             SELECT number, tbl, key FROM _starling_dot WHERE origin = ?1 AND number > ?2
             ORDER BY number
             """)
-        let count = try connection.prepare(
+        let count = try connection.cached(
             "SELECT count(*) FROM _starling_dot WHERE origin = ?1 AND number > ?2")
         var scans: [(origin: Origin, ordinal: Int, lower: UInt64)] = []
         var rows = 0
@@ -127,7 +127,7 @@ final class DeltaReader: DeltaSource {
         // now.
         let structures = replica.tables.compactMapValues { $0.isLive ? $0.armed : nil }
         rowReader = RowReader(
-            readRow: try connection.prepare(
+            readRow: try connection.cached(
                 "SELECT record, hash, context FROM _starling_row WHERE tbl = ?1 AND key = ?2"),
             access: { entry in
                 guard let armed = structures[entry.id] else { return nil }

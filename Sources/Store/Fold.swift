@@ -133,7 +133,7 @@ extension Replica {
     private func foldBatch(_ entry: TableEntry, limit: Int) throws -> Int {
         guard try hasJournalEntry(entry), let plan = try journalPlan(entry) else { return 0 }
         let journal = Capture.journalTable(id: entry.id)
-        if let triggers = entry.access?.triggers {
+        if let triggers = try entry.access?.triggers() {
             try Capture.settle(triggers, in: connection)
         }
         let statement = try connection.cached("SELECT * FROM \(journal) ORDER BY seq LIMIT ?1")

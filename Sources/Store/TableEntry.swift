@@ -107,17 +107,22 @@ final class TableAccess {
     let names: [String]
     /// What a column shows that no write has a value of.
     let defaults: [Value]
-    let triggers: CaptureTriggers
+    private let schema: TableSchema
+    private let tableID: Int64
+    private var madeTriggers: CaptureTriggers?
     private let connection: Connection
     private let select: Statement
-    private let insert: Statement
-    private let remove: Statement
+    private let insertSQL: String
+    /// Prepared at first use: a snapshot only reads.
+    private var insert: Statement?
+    private var remove: Statement?
     private let keyCondition: String
 
     init(_ schema: TableSchema, entry: TableEntry, connection: Connection) throws {
         table = quotedIdentifier(schema.name)
         self.connection = connection
-        triggers = try CaptureTriggers(schema, id: entry.id)
+        self.schema = schema
+        tableID = entry.id
         keyColumns = schema.primaryKey.map(\.name)
         var pairs: [(ColumnID, ColumnSchema)] = []
         for column in schema.storedColumns where column.primaryKeyPosition == 0 {
@@ -137,10 +142,16 @@ final class TableAccess {
         let all = keys + names
         let list = names.isEmpty ? "1" : names.joined(separator: ", ")
         select = try connection.prepare("SELECT \(list) FROM \(table) WHERE \(keyCondition)")
-        insert = try connection.prepare(
+        insertSQL =
             "INSERT INTO \(table)(\(all.joined(separator: ", "))) VALUES("
-                + all.map { _ in "?" }.joined(separator: ", ") + ")")
-        remove = try connection.prepare("DELETE FROM \(table) WHERE \(keyCondition)")
+            + all.map { _ in "?" }.joined(separator: ", ") + ")"
+    }
+
+    /// The texts of the table's capture, made at first use.
+    func triggers() throws -> CaptureTriggers {
+        let triggers = try madeTriggers ?? CaptureTriggers(schema, id: tableID)
+        madeTriggers = triggers
+        return triggers
     }
 
     /// The row's values in the order of `columns`; nil when there is no such row.
@@ -153,6 +164,8 @@ final class TableAccess {
     }
 
     func insert(_ key: [Value], _ values: [Value]) throws {
+        let insert = try self.insert ?? connection.prepare(insertSQL)
+        self.insert = insert
         insert.reset()
         try insert.bind(key)
         try insert.bind(values, from: Int32(key.count) + 1)
@@ -172,6 +185,10 @@ final class TableAccess {
     }
 
     func delete(_ key: [Value]) throws {
+        let remove =
+            try self.remove
+            ?? connection.prepare("DELETE FROM \(table) WHERE \(keyCondition)")
+        self.remove = remove
         remove.reset()
         try remove.bind(key)
         try remove.run()
