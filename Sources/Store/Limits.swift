@@ -3,11 +3,11 @@
 /// Bounds that keep transactions short and memory small.
 package enum Limits {
     /// Journal entries folded in one write transaction.
-    package static let foldEntriesMax = 1_000
+    package static let foldEntriesMax = 2_000
     /// Rows looked at in one write transaction of a scan.
-    package static let scanRowsMax = 1_000
+    package static let scanRowsMax = 2_000
     /// Rows in one chunk of a delta; one chunk is one write transaction of the receiver.
-    package static let chunkRowsMax = 1_000
+    package static let chunkRowsMax = 1_500
     /// Bytes of a chunk after which no further row is added. One row may be larger.
     package static let chunkBytesMax = 256 * 1024
     /// Parked rows of a table above which they are looked at only when a delta ends.
