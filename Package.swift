@@ -69,8 +69,22 @@ let package = Package(
         tests("CodecTests", ["Codec", "CausalModel", "Values"]),
         tests("CaptureTests", ["Store", "SQLite", "Values"]),
         tests("StoreTests", ["Store", "SQLite", "CausalModel", "Codec", "Values"]),
+        .target(
+            name: "TestNetwork",
+            dependencies: ["TestKit", "Sync", "Store", "Codec", "CausalModel"],
+            path: "Tests/TestNetwork", swiftSettings: settings),
         tests(
-            "SyncTests", ["Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values"]),
+            "SyncTests",
+            ["TestNetwork", "Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values"]),
+        .target(
+            name: "CSimulatedDisk", dependencies: ["CSQLite"], path: "Tests/CSimulatedDisk"),
+        .executableTarget(
+            name: "starling-sim",
+            dependencies: [
+                "CSimulatedDisk", "TestKit", "TestNetwork", "Node", "Sync", "Store", "Codec",
+                "CausalModel", "SQLite", "Values",
+            ],
+            path: "Tests/Simulator", swiftSettings: settings),
         tests("TransportTests", ["Transport"]),
         .executableTarget(
             name: "starling-probe", dependencies: ["Discovery", "CPlatform"], path: "Tests/Probe",

@@ -26,6 +26,11 @@ extension Replica: SyncReplica {
         }
     }
 
+    /// Whether no live dot lies beyond the vector, without folding first. Complexity: O(origins).
+    package func isWholeNow() throws -> Bool {
+        try translated { try rowsBeyondVector().count == 0 }
+    }
+
     /// How many rows have a live dot beyond the vector, and a hash over them.
     private func rowsBeyondVector() throws -> (count: Int, hash: UInt64) {
         var count = 0

@@ -5,6 +5,7 @@ import SQLite
 import Store
 import Sync
 import TestKit
+import TestNetwork
 import Testing
 import Values
 import Wire

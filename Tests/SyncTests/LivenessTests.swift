@@ -3,6 +3,7 @@
 import Store
 import Sync
 import TestKit
+import TestNetwork
 import Testing
 import Wire
 

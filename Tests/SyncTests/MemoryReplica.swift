@@ -4,10 +4,11 @@
 import CausalModel
 import Codec
 import Store
+import TestNetwork
 import Values
 
 /// An error that goes away, as a locked database does, or one that does not.
-struct MemoryError: Error, CustomStringConvertible {
+struct MemoryError: RetryableError, CustomStringConvertible {
     var isRetryable: Bool
     var description: String
 }

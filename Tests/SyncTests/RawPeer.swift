@@ -4,6 +4,7 @@ import CausalModel
 import Store
 import Sync
 import TestKit
+import TestNetwork
 import Wire
 
 /// The far end of one accepted link.

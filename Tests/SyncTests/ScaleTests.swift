@@ -5,6 +5,7 @@ import Glibc
 import Store
 import Sync
 import TestKit
+import TestNetwork
 import Testing
 
 @Suite struct ScaleTests {

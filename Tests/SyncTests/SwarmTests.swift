@@ -4,6 +4,7 @@ import CausalModel
 import Store
 import Sync
 import TestKit
+import TestNetwork
 import Testing
 
 @Suite struct SwarmTests {

@@ -38,13 +38,16 @@ package final class Marker {
     /// Compares the marker with the replica's file, before the first fold; takes a new origin when
     /// the file may be a copy or an older state.
     ///
+    /// - Parameter boot: what differs after every start of the machine; nil for the kernel's word.
     /// - Throws: `NodeError` when the marker cannot be written, ``StoreError``.
-    package init(home: Home, replica: Replica, random: () -> UInt64) throws {
+    package init(
+        home: Home, replica: Replica, random: () -> UInt64, boot: String? = nil
+    ) throws {
         path = home.markerPath
         database = replica.path
         let old = Marker.read(path)
         let identity = try Marker.identity(of: replica.path)
-        let boot = Marker.bootID()
+        let boot = boot ?? Marker.bootID()
         if let reason = Marker.doubt(old, identity: identity, boot: boot, replica: replica) {
             try replica.takeNewOrigin(because: reason)
         }

@@ -1,30 +1,29 @@
 // Programs that write plain SQL at random: every statement form, on tables of every shape.
 
-import SQLite
-import TestKit
+internal import SQLite
 
 /// One table that random programs write, with the values they may use.
-struct RandomTable {
-    struct Column {
-        var name: String
-        var values: [String]
+package struct RandomTable {
+    package struct Column {
+        package var name: String
+        package var values: [String]
     }
 
-    var name: String
-    var create: String
-    var key: [Column]
-    var columns: [Column]
-    var isDeleteWins = false
+    package var name: String
+    package var create: String
+    package var key: [Column]
+    package var columns: [Column]
+    package var isDeleteWins = false
 
-    var quotedName: String { quotedIdentifier(name) }
+    package var quotedName: String { quotedIdentifier(name) }
 
-    static let texts = ["'a'", "'b'", "'A'", "'c'", "''"]
-    static let numbers = ["1", "2", "3", "4"]
-    static let any = [
+    package static let texts = ["'a'", "'b'", "'A'", "'c'", "''"]
+    package static let numbers = ["1", "2", "3", "4"]
+    package static let any = [
         "NULL", "1", "'1'", "1.0", "-0.0", "x'00ff'", "9007199254740993", "'a'", "1.5", "''",
     ]
 
-    static let all: [RandomTable] = [
+    package static let all: [RandomTable] = [
         RandomTable(
             name: "notes",
             create:
@@ -106,15 +105,17 @@ struct RandomTable {
 }
 
 /// Draws statements.
-struct RandomProgram {
-    var generator: SeededGenerator
+package struct RandomProgram {
+    package var generator: SeededGenerator
 
-    mutating func pick<Element>(_ elements: [Element]) -> Element {
+    package init(generator: SeededGenerator) { self.generator = generator }
+
+    package mutating func pick<Element>(_ elements: [Element]) -> Element {
         elements[generator.below(elements.count)]
     }
 
     /// One statement on one of `tables`.
-    mutating func statement(_ tables: [RandomTable]) -> String {
+    package mutating func statement(_ tables: [RandomTable]) -> String {
         let table = pick(tables)
         switch generator.below(10) {
         case 0, 1, 2, 3: return insert(table)

@@ -2,47 +2,58 @@
 // cuts at a byte, frozen and restarted nodes. It knows replicas only by their protocol, so that the
 // same network drives replicas in memory and in real files.
 
-import Store
-import Sync
-import TestKit
+package import Store
+package import Sync
+package import TestKit
 
 /// The clock, the wires and the machines.
-final class SimulatedNetwork {
+package final class SimulatedNetwork {
     private struct Event {
         let at: Milliseconds
         let order: UInt64
         let action: () -> Void
     }
 
-    private(set) var now: Milliseconds = 1_000_000
-    var random: SeededGenerator
-    private(set) var nodes: [SimulatedNode] = []
-    private(set) var connections: [SimulatedConnection] = []
+    package private(set) var now: Milliseconds = 1_000_000
+    package var random: SeededGenerator
+    package private(set) var nodes: [SimulatedNode] = []
+    package private(set) var connections: [SimulatedConnection] = []
     private var events: [Event] = []
     private var lastOrder: UInt64 = 0
+    private var connectionsMade = 0
 
     // Weather.
-    var latencyRange: ClosedRange<Milliseconds> = 1...1
-    var bytesPerMillisecond: Int?
+    package var latencyRange: ClosedRange<Milliseconds> = 1...1
+    package var bytesPerMillisecond: Int?
     /// Chance in 10,000 that a frame breaks its connection.
-    var resetsPerTenThousand = 0
+    package var resetsPerTenThousand = 0
     /// Pairs that cannot reach each other.
     private var separated: Set<[String]> = []
 
-    /// Called with every frame that is sent.
-    var onFrame: (([UInt8], SimulatedLink) -> Void)?
-    /// Changes a frame on its way.
-    var onDeliver: (([UInt8]) -> [UInt8])?
-    /// Called after every connection is made, before its first byte.
-    var onConnection: ((SimulatedConnection) -> Void)?
+    /// Long runs keep no connection that has ended.
+    package var forgetsClosed = false
 
-    init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+    /// Called with every frame that is sent.
+    package var onFrame: (([UInt8], SimulatedLink) -> Void)?
+    /// Changes a frame on its way.
+    package var onDeliver: (([UInt8]) -> [UInt8])?
+    /// Called around every entry into an engine: whose process runs, and whether it lived.
+    package var willEnter: ((SimulatedNode) -> Void)?
+    package var didEnter: ((SimulatedNode) -> Void)?
+    /// False when the process that sends is dead, though its code still runs to its end.
+    package var maySend: ((SimulatedNode) -> Bool)?
+    /// Called after every connection is made, before its first byte.
+    package var onConnection: ((SimulatedConnection) -> Void)?
+
+    package init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
     // MARK: Nodes
 
-    func addNode(
+    package func addNode(
         _ name: String, replica: any SyncReplica, group: String = "group",
-        isRetryable: @escaping (any Error) -> Bool = { ($0 as? MemoryError)?.isRetryable ?? false }
+        isRetryable: @escaping (any Error) -> Bool = {
+            ($0 as? any RetryableError)?.isRetryable ?? false
+        }
     ) -> SimulatedNode {
         let address = PeerAddress(host: "10.0.0.\(nodes.count + 1)", port: 4_000)
         let run = random.next()
@@ -68,18 +79,36 @@ final class SimulatedNetwork {
     }
 
     /// The process dies: its connections break, its engine is forgotten.
-    func stop(_ node: SimulatedNode) {
+    package func stop(_ node: SimulatedNode) {
         node.isUp = false
+        node.life += 1
+        node.missed = []
         for connection in connections where connection.isOpen {
             if connection.dialer === node || connection.acceptor === node { cut(connection) }
         }
     }
 
+    /// Lets go of the engine and the replica of a node that was stopped; returns what its process
+    /// had remembered of peers.
+    package func bury(_ node: SimulatedNode) -> [RememberedPeer] {
+        let remembered = node.engine.book.remembered
+        node.replica = NoReplica()
+        node.engine = makeEngine(
+            node.name, node.engine.configuration.group, node.run, node.address, node.replica,
+            node.isRetryable)
+        return remembered
+    }
+
     /// A new process, which knows what the old one remembered, on the same replica or on one that
     /// was opened again.
-    func restart(_ node: SimulatedNode, replica: (any SyncReplica)? = nil) {
-        let remembered = node.engine.book.remembered
+    package func restart(
+        _ node: SimulatedNode, replica: (any SyncReplica)? = nil,
+        remembered: [RememberedPeer]? = nil
+    ) {
+        let remembered = remembered ?? node.engine.book.remembered
         node.run = random.next()
+        node.life += 1
+        node.isFrozen = false
         if let replica { node.replica = replica }
         node.engine = makeEngine(
             node.name, node.engine.configuration.group, node.run, node.address, node.replica,
@@ -90,10 +119,10 @@ final class SimulatedNetwork {
         enter(node) { $0.updateBook(self.now) { $0.restore(remembered) } }
     }
 
-    func freeze(_ node: SimulatedNode) { node.isFrozen = true }
+    package func freeze(_ node: SimulatedNode) { node.isFrozen = true }
 
     /// The machine wakes up; what came meanwhile comes after its first look at the clock.
-    func thaw(_ node: SimulatedNode) {
+    package func thaw(_ node: SimulatedNode) {
         node.isFrozen = false
         let missed = node.missed
         node.missed = []
@@ -103,7 +132,7 @@ final class SimulatedNetwork {
 
     // MARK: Wires
 
-    func separate(_ left: SimulatedNode, _ right: SimulatedNode, breaks: Bool = true) {
+    package func separate(_ left: SimulatedNode, _ right: SimulatedNode, breaks: Bool = true) {
         separated.insert([left.name, right.name].sorted())
         for connection in connections where connection.isOpen && isBetween(connection, left, right)
         {
@@ -111,11 +140,20 @@ final class SimulatedNetwork {
         }
     }
 
-    func join(_ left: SimulatedNode, _ right: SimulatedNode) {
+    /// What `left` sends to `right` vanishes; the other way it arrives. No connection can be made.
+    package func silence(_ left: SimulatedNode, to right: SimulatedNode) {
+        separated.insert([left.name, right.name].sorted())
+        for connection in connections where connection.isOpen && isBetween(connection, left, right)
+        {
+            connection.silent = left.name
+        }
+    }
+
+    package func join(_ left: SimulatedNode, _ right: SimulatedNode) {
         separated.remove([left.name, right.name].sorted())
     }
 
-    func joinAll() { separated = [] }
+    package func joinAll() { separated = [] }
 
     private func isBetween(
         _ connection: SimulatedConnection, _ left: SimulatedNode, _ right: SimulatedNode
@@ -124,7 +162,9 @@ final class SimulatedNetwork {
             || connection.dialer === right && connection.acceptor === left
     }
 
-    func openConnections(_ left: SimulatedNode, _ right: SimulatedNode) -> [SimulatedConnection] {
+    package func openConnections(_ left: SimulatedNode, _ right: SimulatedNode)
+        -> [SimulatedConnection]
+    {
         connections.filter { connection in
             connection.isOpen && isBetween(connection, left, right)
                 && connection.dialerEnd?.isClosed == false
@@ -133,14 +173,14 @@ final class SimulatedNetwork {
     }
 
     /// The connection breaks behind what was sent so far.
-    func breakOff(_ connection: SimulatedConnection) {
+    package func breakOff(_ connection: SimulatedConnection) {
         guard !connection.isDying else { return }
         connection.isDying = true
         schedule(at: now + 2 * latencyRange.upperBound) { [self] in cut(connection) }
     }
 
     /// Both ends learn of the break after a moment; what was on the way is lost.
-    func cut(_ connection: SimulatedConnection) {
+    package func cut(_ connection: SimulatedConnection) {
         guard connection.isOpen else { return }
         connection.isOpen = false
         for end in [connection.dialerEnd, connection.acceptorEnd] {
@@ -152,7 +192,7 @@ final class SimulatedNetwork {
     }
 
     /// `left` finds `right`, as discovery would.
-    func discover(_ left: SimulatedNode, _ right: SimulatedNode) {
+    package func discover(_ left: SimulatedNode, _ right: SimulatedNode) {
         enter(left) { engine in
             engine.updateBook(self.now) {
                 $0.discovered(
@@ -162,34 +202,36 @@ final class SimulatedNetwork {
     }
 
     /// Everybody finds everybody.
-    func discoverAll() {
+    package func discoverAll() {
         for left in nodes {
             for right in nodes where left !== right { discover(left, right) }
         }
     }
 
-    func latency() -> Milliseconds {
+    package func latency() -> Milliseconds {
         let width = Int(latencyRange.upperBound - latencyRange.lowerBound) + 1
         return latencyRange.lowerBound + Milliseconds(random.below(width))
     }
 
     // MARK: Events
 
-    func schedule(at time: Milliseconds, _ action: @escaping () -> Void) {
+    package func schedule(at time: Milliseconds, _ action: @escaping () -> Void) {
         lastOrder += 1
         push(Event(at: max(time, now), order: lastOrder, action: action))
     }
 
     /// Calls an engine and plans what follows from it.
-    func enter(_ node: SimulatedNode, _ action: @escaping (SyncEngine) -> Void) {
+    package func enter(_ node: SimulatedNode, _ action: @escaping (SyncEngine) -> Void) {
         guard node.isUp else { return }
         if node.isFrozen {
             node.missed.append { [weak self] in self?.enter(node, action) }
             return
         }
+        willEnter?(node)
         action(node.engine)
         for dial in node.engine.takeDials(now) { connect(node, dial) }
         planTick(node)
+        didEnter?(node)
     }
 
     private func planTick(_ node: SimulatedNode) {
@@ -199,16 +241,16 @@ final class SimulatedNetwork {
         }
         guard node.tickAt != deadline else { return }
         node.tickAt = deadline
-        let engine = node.engine
+        let life = node.life
         schedule(at: deadline) { [self] in
-            guard node.tickAt == deadline, node.engine === engine, node.isUp else { return }
+            guard node.tickAt == deadline, node.life == life, node.isUp else { return }
             node.tickAt = nil
             if !node.isFrozen { enter(node) { $0.tick(self.now) } }
         }
     }
 
     private func connect(_ node: SimulatedNode, _ dial: Dial) {
-        let engine = node.engine
+        let life = node.life
         let wait = latency()
         for address in dial.addresses {
             guard
@@ -218,18 +260,18 @@ final class SimulatedNetwork {
                 !separated.contains([node.name, target.name].sorted())
             else { continue }
             schedule(at: now + wait) { [self] in
-                guard node.engine === engine, node.isUp, target.isUp else {
-                    return fail(node, engine, dial)
+                guard node.life == life, node.isUp, target.isUp else {
+                    return fail(node, life, dial)
                 }
                 open(node, target, dial, address)
             }
             return
         }
-        schedule(at: now + 2 * wait) { [self] in fail(node, engine, dial) }
+        schedule(at: now + 2 * wait) { [self] in fail(node, life, dial) }
     }
 
-    private func fail(_ node: SimulatedNode, _ engine: SyncEngine, _ dial: Dial) {
-        guard node.engine === engine else { return }
+    private func fail(_ node: SimulatedNode, _ life: Int, _ dial: Dial) {
+        guard node.life == life else { return }
         enter(node) { $0.dialFailed(dial.id, reason: "connection refused", now: self.now) }
     }
 
@@ -241,9 +283,12 @@ final class SimulatedNetwork {
         let far = SimulatedLink(self, connection, target)
         connection.dialerEnd = near
         connection.acceptorEnd = far
+        if forgetsClosed { connections.removeAll { !$0.isOpen } }
         connections.append(connection)
+        connectionsMade += 1
         onConnection?(connection)
-        let origin = PeerAddress(host: node.address.host, port: UInt16(20_000 + connections.count))
+        let origin = PeerAddress(
+            host: node.address.host, port: UInt16(20_000 + connectionsMade % 40_000))
         enter(node) { [self] in
             near.id = $0.linkOpened(near, direction: .dialed(dial.id), address: address, now: now)
         }
@@ -252,7 +297,7 @@ final class SimulatedNetwork {
         }
     }
 
-    func deliver(_ frame: [UInt8], to end: SimulatedLink) {
+    package func deliver(_ frame: [UInt8], to end: SimulatedLink) {
         if resetsPerTenThousand > 0, random.chance(resetsPerTenThousand, in: 10_000) {
             return cut(end.connection)
         }
@@ -261,18 +306,18 @@ final class SimulatedNetwork {
         enter(end.node) { $0.received(id, frame, now: self.now) }
     }
 
-    func lose(_ end: SimulatedLink, _ reason: String) {
+    package func lose(_ end: SimulatedLink, _ reason: String) {
         end.isClosed = true
         guard let id = end.id else { return }
         enter(end.node) { $0.linkClosed(id, reason: reason, now: self.now) }
     }
 
-    func writable(_ end: SimulatedLink) {
+    package func writable(_ end: SimulatedLink) {
         guard !end.isClosed, end.connection.isOpen, let id = end.id else { return }
         enter(end.node) { $0.linkWritable(id, now: self.now) }
     }
 
-    func trickle(_ end: SimulatedLink) {
+    package func trickle(_ end: SimulatedLink) {
         let connection = end.connection
         guard connection.isOpen, !connection.isBlackHole, let other = end.other, !other.isClosed,
             let id = other.id
@@ -280,13 +325,13 @@ final class SimulatedNetwork {
         enter(other.node) { $0.heard(id, now: self.now) }
     }
 
-    func record(_ frame: [UInt8], on end: SimulatedLink) { onFrame?(frame, end) }
+    package func record(_ frame: [UInt8], on end: SimulatedLink) { onFrame?(frame, end) }
 
     // MARK: Running
 
     /// Runs until `condition` holds; false when it does not within `limit` milliseconds.
     @discardableResult
-    func run(for limit: Milliseconds, until condition: () -> Bool = { false }) -> Bool {
+    package func run(for limit: Milliseconds, until condition: () -> Bool = { false }) -> Bool {
         let end = now + limit
         var spins = 0
         while true {

@@ -1,27 +1,29 @@
 // The pieces of the simulated network: a connection, its two ends, a machine.
 
-import Store
-import Sync
-import TestKit
+package import Store
+package import Sync
+internal import TestKit
 
 /// Two ends and the frames between them.
-final class SimulatedConnection {
-    let dialer: SimulatedNode
-    let acceptor: SimulatedNode
-    let openedAt: Milliseconds
-    var dialerEnd: SimulatedLink?
-    var acceptorEnd: SimulatedLink?
-    var isOpen = true
+package final class SimulatedConnection {
+    package let dialer: SimulatedNode
+    package let acceptor: SimulatedNode
+    package let openedAt: Milliseconds
+    package var dialerEnd: SimulatedLink?
+    package var acceptorEnd: SimulatedLink?
+    package var isOpen = true
     /// Frames vanish, nobody is told: a half-open connection.
-    var isBlackHole = false
+    package var isBlackHole = false
+    /// Frames of the node of this name vanish.
+    package var silent: String?
     /// What is on the way still arrives, nothing else is taken.
-    var isDying = false
+    package var isDying = false
     /// Wire bytes until the connection breaks, counted over both directions in sending order.
-    var bytesUntilCut: Int?
+    package var bytesUntilCut: Int?
     /// Frames until the connection breaks, likewise.
-    var framesUntilCut: Int?
+    package var framesUntilCut: Int?
 
-    init(dialer: SimulatedNode, acceptor: SimulatedNode, openedAt: Milliseconds) {
+    package init(dialer: SimulatedNode, acceptor: SimulatedNode, openedAt: Milliseconds) {
         self.dialer = dialer
         self.acceptor = acceptor
         self.openedAt = openedAt
@@ -29,29 +31,31 @@ final class SimulatedConnection {
 }
 
 /// One end of a connection, as its engine sees it.
-final class SimulatedLink: Link {
-    unowned let network: SimulatedNetwork
-    let connection: SimulatedConnection
-    let node: SimulatedNode
-    var id: LinkID?
-    var isClosed = false
+package final class SimulatedLink: Link {
+    package unowned let network: SimulatedNetwork
+    package let connection: SimulatedConnection
+    package let node: SimulatedNode
+    package var id: LinkID?
+    package var isClosed = false
     /// When the last queued frame has left, and when it arrives.
     private var departsAt: Milliseconds = .min
     private var arrivesAt: Milliseconds = .min
     private var queue: [(departsAt: Milliseconds, size: Int)] = []
-    private(set) var framesSent = 0
+    package private(set) var framesSent = 0
 
-    init(_ network: SimulatedNetwork, _ connection: SimulatedConnection, _ node: SimulatedNode) {
+    package init(
+        _ network: SimulatedNetwork, _ connection: SimulatedConnection, _ node: SimulatedNode
+    ) {
         self.network = network
         self.connection = connection
         self.node = node
     }
 
-    var other: SimulatedLink? {
+    package var other: SimulatedLink? {
         connection.dialerEnd === self ? connection.acceptorEnd : connection.dialerEnd
     }
 
-    var queuedBytes: Int {
+    package var queuedBytes: Int {
         if let rate = network.bytesPerMillisecond {
             return Int(max(departsAt, network.now) - network.now) * rate
         }
@@ -59,8 +63,9 @@ final class SimulatedLink: Link {
         return queue.reduce(0) { $0 + $1.size }
     }
 
-    func send(_ frame: [UInt8]) {
-        guard !isClosed, connection.isOpen, !connection.isDying else { return }
+    package func send(_ frame: [UInt8]) {
+        guard !isClosed, connection.isOpen, !connection.isDying, network.maySend?(node) ?? true
+        else { return }
         framesSent += 1
         let size = frame.count + 4
         let spent = network.bytesPerMillisecond.map { Milliseconds(size / max(1, $0)) } ?? 0
@@ -79,7 +84,7 @@ final class SimulatedLink: Link {
         let arrival = arrivesAt
         network.schedule(at: arrival) { [network] in
             guard self.connection.isOpen, !self.connection.isBlackHole,
-                let other = self.other, !other.isClosed
+                self.connection.silent != self.node.name, let other = self.other, !other.isClosed
             else { return }
             network.deliver(frame, to: other)
         }
@@ -92,13 +97,15 @@ final class SimulatedLink: Link {
         }
     }
 
-    func close() {
+    package func close() {
         guard !isClosed else { return }
         isClosed = true
         // What is queued still arrives; then the other end learns of the end.
         let arrival = max(arrivesAt, network.now) + network.latency()
         network.schedule(at: arrival) { [network] in
-            guard self.connection.isOpen, !self.connection.isBlackHole else { return }
+            guard self.connection.isOpen, !self.connection.isBlackHole,
+                self.connection.silent != self.node.name
+            else { return }
             self.connection.isOpen = false
             if let other = self.other, !other.isClosed { network.lose(other, "closed by the peer") }
         }
@@ -106,23 +113,25 @@ final class SimulatedLink: Link {
 }
 
 /// A node: an engine that can be stopped, started again and frozen.
-final class SimulatedNode {
-    let name: String
-    let address: PeerAddress
+package final class SimulatedNode {
+    package let name: String
+    package let address: PeerAddress
     /// Other addresses that lead here.
-    var aliases: [PeerAddress] = []
-    var replica: any SyncReplica
-    let isRetryable: (any Error) -> Bool
-    var engine: SyncEngine
-    var isUp = true
+    package var aliases: [PeerAddress] = []
+    package var replica: any SyncReplica
+    package let isRetryable: (any Error) -> Bool
+    package var engine: SyncEngine
+    package var isUp = true
     /// Events wait for a frozen node, as for a machine that sleeps.
-    var isFrozen = false
-    var missed: [() -> Void] = []
-    var tickAt: Milliseconds?
-    var events: [SyncEvent] = []
-    var run: UInt64
+    package var isFrozen = false
+    package var missed: [() -> Void] = []
+    package var tickAt: Milliseconds?
+    package var events: [SyncEvent] = []
+    package var run: UInt64
+    /// One more with every process that ends or begins.
+    package var life = 0
 
-    init(
+    package init(
         name: String, address: PeerAddress, replica: any SyncReplica, engine: SyncEngine,
         isRetryable: @escaping (any Error) -> Bool, run: UInt64
     ) {

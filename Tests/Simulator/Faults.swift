@@ -1,0 +1,69 @@
+// The menu of faults, and what one seed draws from it: which are on, how strong they are, how the
+// cluster looks.
+
+import TestKit
+
+/// One kind of fault; its name is what `--without` takes.
+enum Fault: String, CaseIterable {
+    // Network.
+    case latency, resets, slowWire, partition, oneWay, halves, halfOpen, replay
+    // Process.
+    case kill, killAtCall, killAtSend, stop, freeze, appKill
+    // Disk.
+    case powerLoss, diskFull, diskError, lock
+    // Time.
+    case clockJump, clockFreeze, clockDrift, clock1970
+    // Identity.
+    case restore, clone, newOrigin
+    // Schema.
+    case addColumn, lateTable, rebuild
+}
+
+/// What a seed draws.
+struct SwarmPlan {
+    var faults: Set<Fault> = []
+    /// Steps of 1,000 in which a fault strikes, all faults together.
+    var faultsPerThousand = 0
+    /// The longest pause between two steps, in simulated milliseconds.
+    var pauseMax = 0
+    var tables: [RandomTable] = []
+    /// How many nodes have a table from the beginning.
+    var owners = 1
+    var bounds = (chunkRows: 1_500, chunkBytes: 256 * 1024, foldEntries: 2_000, scanRows: 2_000)
+    var parkedEagerMax = 1_000
+    /// True: the ghost history follows every local change, and is asked at every step.
+    var hasGhost = true
+    /// Pages after which programs checkpoint by themselves.
+    var checkpointPages = 1_000
+
+    init(seed: UInt64, nodes: Int, without: Set<Fault>) {
+        var generator = SeededGenerator(seed: seed ^ 0x5eed)
+        for fault in Fault.allCases where generator.chance(2, in: 5) { faults.insert(fault) }
+        // Some seeds see only one kind, some none.
+        switch generator.below(12) {
+        case 0: faults = []
+        case 1: faults = [Fault.allCases[generator.below(Fault.allCases.count)]]
+        default: break
+        }
+        faults.subtract(without)
+        faultsPerThousand = [20, 80, 200][generator.below(3)]
+        pauseMax = [5, 60, 600, 8_000][generator.below(4)]
+        tables = RandomTable.all.filter { _ in generator.chance(1, in: 2) }
+        if tables.isEmpty { tables = [RandomTable.all[generator.below(3)]] }
+        if tables.contains(where: { $0.name == "children" }),
+            !tables.contains(where: { $0.name == "parents" })
+        {
+            tables.append(RandomTable.all[3])
+        }
+        owners = 1 + generator.below(nodes)
+        if generator.chance(1, in: 2) {
+            bounds.chunkRows = 1 + generator.below(5)
+            bounds.chunkBytes = generator.chance(1, in: 3) ? 40 : 100_000
+            bounds.foldEntries = 2 + generator.below(6)
+            bounds.scanRows = 1 + generator.below(5)
+            parkedEagerMax = generator.chance(1, in: 3) ? 0 : 1_000
+        }
+        hasGhost = generator.chance(3, in: 4)
+        checkpointPages = [1_000, 30, 1][generator.below(3)]
+    }
+}

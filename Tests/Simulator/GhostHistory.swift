@@ -1,0 +1,199 @@
+// The oracle of a simulated cluster: what must be alive in a replica, told from its version vector
+// and from who replaced what, without joins, contexts or half-received rows.
+
+import CausalModel
+import Store
+import Values
+
+/// Every write that was ever made, with the dots that replaced its parts where they were made.
+///
+/// It is fed with the kernels of one replica before and after each local change. For a whole
+/// replica with vector V, a part of a write is alive if V covers the write and none of its
+/// replacers: the declarative function of the events under V. A dot names one write for ever.
+struct GhostHistory {
+    struct RowName: Hashable, Comparable, CustomStringConvertible {
+        var description: String {
+            "\(table)/" + key.map { String($0, radix: 16) }.joined(separator: ".")
+        }
+
+        var table: String
+        var key: [UInt8]
+
+        static func < (left: RowName, right: RowName) -> Bool {
+            left.table != right.table
+                ? left.table < right.table : left.key.lexicographicallyPrecedes(right.key)
+        }
+    }
+
+    struct Write: Hashable, CustomStringConvertible {
+        var description: String {
+            (isPresent ? isDelete ? "-" : "+" : " ")
+                + " \(stamp.milliseconds).\(stamp.raw & 0xffff)"
+                + " born \(birth.stamp.milliseconds) "
+                + cells.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+                .joined(separator: " ")
+        }
+
+        var isPresent: Bool
+        var isDelete: Bool
+        var stamp: Stamp
+        var birth: Birth
+        var cells: [String: Value]
+    }
+
+    typealias Content = [RowName: [Dot: Write]]
+
+    private struct Event {
+        var write: Write
+        var presenceReplacers: [Dot] = []
+        var cellReplacers: [String: [Dot]] = [:]
+        /// The writes of this row that its writer had seen.
+        var saw: Set<Dot> = []
+    }
+
+    private var events: [RowName: [Dot: Event]] = [:]
+    private(set) var writeCount = 0
+    private(set) var checks = 0
+
+    /// The kernels of a replica by names that mean the same everywhere. Complexity: O(rows).
+    static func content(_ replica: Replica) throws -> Content {
+        var content: Content = [:]
+        try replica.forEachKernel { facts in
+            var writes: [Dot: Write] = [:]
+            for write in facts.kernel.writes {
+                var cells: [String: Value] = [:]
+                for item in write.values { cells[facts.columns[Int(item.column)]] = item.value }
+                writes[write.dot] = Write(
+                    isPresent: write.isPresent, isDelete: write.isDelete, stamp: write.stamp,
+                    birth: write.birth, cells: cells)
+            }
+            content[RowName(table: facts.table.lowercased(), key: facts.key)] = writes
+        }
+        return content
+    }
+
+    /// Own dots of `after` that nobody has recorded yet.
+    func hasNews(_ after: Content, origins: Set<Origin>) -> Bool {
+        after.contains { name, writes in
+            writes.keys.contains { origins.contains($0.origin) && events[name]?[$0] == nil }
+        }
+    }
+
+    /// A local change of one replica: what it added is new, what it took away it replaced.
+    mutating func local(_ before: Content, _ after: Content, origins: Set<Origin>) -> [String] {
+        var failures: [String] = []
+        for (name, writes) in after {
+            for (dot, write) in writes where before[name]?[dot] == nil {
+                if !origins.contains(dot.origin) {
+                    failures.append("a local change brought a foreign dot into \(name)")
+                }
+                if events[name]?[dot] != nil {
+                    failures.append("dot \(dot.number) names two writes of \(name)")
+                }
+                events[name, default: [:]][dot] = Event(
+                    write: write, saw: seen(in: name, before[name] ?? [:]))
+                writeCount += 1
+            }
+        }
+        for (name, writes) in before where after[name] != writes {
+            let fresh = (after[name] ?? [:]).keys.filter { before[name]?[$0] == nil }
+            for (dot, write) in writes {
+                let left = after[name]?[dot]
+                var isTaken = false
+                if write.isPresent, left?.isPresent != true {
+                    events[name]?[dot]?.presenceReplacers += fresh
+                    isTaken = true
+                }
+                for column in write.cells.keys where left?.cells[column] == nil {
+                    events[name]?[dot]?.cellReplacers[column, default: []] += fresh
+                    isTaken = true
+                }
+                if isTaken, fresh.isEmpty {
+                    failures.append("dot \(dot.number) of \(name) was replaced by nothing")
+                }
+            }
+        }
+        return failures
+    }
+
+    /// The writes that are alive, and all that were seen by who wrote them.
+    private func seen(in name: RowName, _ alive: [Dot: Write]) -> Set<Dot> {
+        alive.keys.reduce(into: Set(alive.keys)) { $0.formUnion(events[name]?[$1]?.saw ?? []) }
+    }
+
+    /// Every write that a replica holds is one that was made, unaltered.
+    mutating func checkWrites(_ content: Content) -> [String] {
+        checks += 1
+        var failures: [String] = []
+        for (name, writes) in content {
+            for (dot, write) in writes {
+                guard let known = events[name]?[dot]?.write else {
+                    failures.append("dot \(dot.number) of \(name) was never written")
+                    continue
+                }
+                for (column, value) in write.cells where known.cells[column] != value {
+                    failures.append(
+                        "dot \(dot.number) of \(name) has \(value) in \(column), and "
+                            + "\(String(describing: known.cells[column])) was written")
+                }
+                if known.stamp != write.stamp || known.birth != write.birth
+                    || known.isDelete != write.isDelete
+                {
+                    failures.append("dot \(dot.number) of \(name) was altered")
+                }
+            }
+        }
+        return failures
+    }
+
+    /// A whole replica holds just what lives under its vector.
+    func checkWhole(_ content: Content, vector: VersionVector) -> [String] {
+        var failures: [String] = []
+        for name in Set(events.keys).union(content.keys) {
+            let wanted = alive(name, under: vector)
+            // A write that holds only columns without values says nothing that could be lost.
+            let held = (content[name] ?? [:]).filter {
+                $0.value.isPresent || !$0.value.cells.isEmpty
+            }
+            if held != wanted {
+                failures.append(
+                    "holds of \(name)\n\(Self.text(held))\n  and not\n\(Self.text(wanted))")
+            }
+        }
+        return failures
+    }
+
+    private static func text(_ writes: [Dot: Write]) -> String {
+        writes.sorted { $0.key < $1.key }
+            .map { "    \($0.key.origin.high % 10_000):\($0.key.number) \($0.value)" }
+            .joined(separator: "\n")
+    }
+
+    /// What one has and the other has not, in words.
+    static func difference(_ before: Content, _ after: Content) -> String {
+        Set(before.keys).union(after.keys).sorted().filter { before[$0] != after[$0] }.map {
+            "\($0)\n\(text(before[$0] ?? [:]))\n  becomes\n\(text(after[$0] ?? [:]))"
+        }.joined(separator: "\n")
+    }
+
+    private func alive(_ name: RowName, under vector: VersionVector) -> [Dot: Write] {
+        let row = (events[name] ?? [:]).filter { covers(vector, $0.key) }
+        // A replacer counts when the vector covers it, or a write whose writer had seen it.
+        let seen = row.values.reduce(into: Set(row.keys)) { $0.formUnion($1.saw) }
+        var alive: [Dot: Write] = [:]
+        for (dot, event) in row {
+            var write = event.write
+            if event.presenceReplacers.contains(where: seen.contains) { write.isPresent = false }
+            for (column, replacers) in event.cellReplacers
+            where replacers.contains(where: seen.contains) {
+                write.cells[column] = nil
+            }
+            if write.isPresent || !write.cells.isEmpty { alive[dot] = write }
+        }
+        return alive
+    }
+
+    private func covers(_ vector: VersionVector, _ dot: Dot) -> Bool {
+        vector[dot.origin] >= dot.number
+    }
+}

@@ -1,0 +1,175 @@
+// The end of a run: everything heals, and all nodes must become equal within a bounded time, be
+// what the oracle says, survive another start, and go quiet.
+
+import CausalModel
+import SQLite
+import Store
+import Sync
+import TestKit
+import TestNetwork
+import Values
+
+extension Simulation {
+    /// The longest back-off, and a little: 17 minutes.
+    private static let convergenceMax: Milliseconds = 17 * 60_000
+
+    func heal() throws {
+        note("healing")
+        plan.faults.subtract([.killAtCall, .killAtSend, .replay])
+        sendsUntilDeath = [:]
+        network.joinAll()
+        network.resetsPerTenThousand = 0
+        network.bytesPerMillisecond = nil
+        for machine in machines {
+            machine.releaseLock()
+            if machine.diskTroubleUntil != nil { endDiskTrouble(machine) }
+            machine.nodeProcess?.endPlan()
+            if machine.node.isFrozen, machine.node.isUp { network.thaw(machine.node) }
+        }
+        // Long enough for the last restart to be over.
+        network.run(for: 30_000)
+        network.discoverAll()
+        for machine in machines where machine.observed == nil || machine.strict == nil {
+            fail(["does not run again: \(machine.startFailure ?? "it was not started")"], machine)
+        }
+        try throwIfFailed()
+        for machine in machines { try machine.track() }
+        let start = network.now
+        guard converge(within: Self.convergenceMax) else {
+            return fail(
+                "not equal \(Self.convergenceMax / 1_000) s after everything healed: \(standing)")
+        }
+        note("equal after \(network.now - start) ms")
+        try expectQuiet()
+        try expectEqual()
+        try inspect()
+    }
+
+    private func summaries() -> [ReplicaSummary] {
+        machines.compactMap { machine in
+            defer { bury(machine) }
+            return try? machine.observed?.summary()
+        }
+    }
+
+    private var standing: String {
+        machines.map { machine in
+            guard let replica = machine.replica, let summary = try? replica.summary() else {
+                return "\(machine.name): no answer"
+            }
+            return "\(machine.name): whole \(summary.isWhole) digest \(summary.digest % 10_000) "
+                + "schema \(summary.schemaFingerprint % 10_000) links "
+                + "\(machine.node.engine.connectedPeers) "
+                + summary.vector.entries.map { "\($0.origin.high % 1_000):\($0.number)" }
+                .joined(separator: " ")
+        }.joined(separator: "\n  ")
+    }
+
+    private func isConverged() -> Bool {
+        let all = summaries()
+        guard all.count == machines.count, let first = all.first else { return false }
+        return all.allSatisfy {
+            $0.vector == first.vector && $0.isWhole && $0.digest == first.digest
+                && $0.schemaFingerprint == first.schemaFingerprint
+        } && machines.allSatisfy { $0.replica?.isScanning == false }
+    }
+
+    private func converge(within limit: Milliseconds) -> Bool {
+        let end = network.now + limit
+        while network.now < end, failuresAreNone {
+            network.run(for: min(1_000, end - network.now))
+            if isConverged() { return true }
+        }
+        return false
+    }
+
+    private var failuresAreNone: Bool { (try? throwIfFailed()) != nil }
+
+    /// Nothing is sent and nothing numbered once all are equal.
+    private func expectQuiet() throws {
+        network.run(for: 5_000)
+        let chunks = counts.chunks
+        let vectors = machines.map { $0.replica?.vector }
+        network.run(for: 90_000)
+        if counts.chunks != chunks { fail("\(counts.chunks - chunks) chunks after all were equal") }
+        if machines.map({ $0.replica?.vector }) != vectors { fail("a vector moved by itself") }
+        if !isConverged() { fail("not equal any more: \(standing)") }
+        try throwIfFailed()
+    }
+
+    private func expectEqual() throws {
+        var first: (shown: [String], conflicts: [String], parked: [String])?
+        for machine in machines {
+            guard let replica = machine.replica else { continue }
+            machine.enterNode()
+            if try replica.journalCount() > 0 { fail(["a journal has entries"], machine) }
+            let found = (
+                shown: try shownRows(machine),
+                conflicts: try replica.conflicts().map(\.id).sorted(),
+                parked: try replica.parkedRows().map { "\($0.table) \($0.key)" }.sorted()
+            )
+            guard let first else {
+                first = found
+                continue
+            }
+            if first.shown != found.shown {
+                fail(["shows\n  \(found.shown)\n  and not\n  \(first.shown)"], machine)
+            }
+            if first.conflicts != found.conflicts { fail(["other conflicts"], machine) }
+            if first.parked != found.parked { fail(["parks other rows"], machine) }
+        }
+        try throwIfFailed()
+    }
+
+    /// Every file passes SQLite's check, the bookkeeping is consistent, and the oracle agrees.
+    func inspect() throws {
+        for machine in machines {
+            guard let observed = machine.observed, let strict = machine.strict,
+                machine.lockedUntil == nil, machine.diskTroubleUntil == nil,
+                machine.nodeProcess?.isDead == false
+            else { continue }
+            machine.enterApp()
+            if try strict.string("PRAGMA integrity_check") != "ok" {
+                fail(["the file is damaged"], machine)
+            }
+            try attempt {
+                try observed.local {
+                    try observed.inner.fold()
+                    if observed.inner.isScanning { return }
+                    fail(try observed.inner.verify(), machine)
+                }
+                guard plan.hasGhost, machine.nodeProcess?.isDead == false else { return }
+                machine.enterNode()
+                guard try observed.isSettled() else { return }
+                let content = try GhostHistory.content(observed.inner)
+                fail(ghost.checkWrites(content), machine)
+                if try observed.inner.isWholeNow() {
+                    fail(ghost.checkWhole(content, vector: observed.inner.vector), machine)
+                }
+            }
+            bury(machine)
+        }
+        try throwIfFailed()
+    }
+
+    /// The rows of all tables by column names, since columns may stand in another order.
+    private func shownRows(_ machine: Machine) throws -> [String] {
+        guard let app = machine.strict else { return [] }
+        machine.enterApp()
+        var rows: [String] = []
+        for table in plan.tables.sorted(by: { $0.name < $1.name }) {
+            let columns = try app.query("PRAGMA table_info(\(table.quotedName))").map { row in
+                if case .text(let bytes) = row[1] {
+                    String(decoding: bytes, as: UTF8.self)
+                } else {
+                    ""
+                }
+            }.sorted()
+            if columns.isEmpty { continue }
+            let list = columns.map(quotedIdentifier).joined(separator: ", ")
+            rows += try app.query("SELECT \(list) FROM \(table.quotedName)")
+                .map { "\(table.name) \($0)" }.sorted()
+        }
+        return rows
+    }
+}

@@ -1,0 +1,57 @@
+// Files that come back from yesterday and files that run twice.
+
+import CausalModel
+import SQLite
+import Store
+import Sync
+import TestKit
+import TestNetwork
+
+extension Simulation {
+    /// What a backup program keeps: the files as they are at one moment.
+    func takeBackup(_ machine: Machine) {
+        guard plan.faults.contains(.restore) || plan.faults.contains(.clone),
+            let replica = machine.replica, machine.lockedUntil == nil
+        else { return }
+        let files = ["", "-wal"].compactMap { suffix in
+            readFile(machine.path + suffix).map { (suffix: suffix, bytes: $0) }
+        }
+        backups.append(
+            Backup(
+                machine: machine.index, files: files, vector: replica.vector,
+                tables: machine.tables))
+        if backups.count > 4 { backups.remove(at: generator.below(4)) }
+        note("\(machine.name) is backed up")
+    }
+
+    /// A person puts the files of yesterday in the place of today's.
+    func restore() throws {
+        guard !backups.isEmpty else { return }
+        let backup = backups[generator.below(backups.count)]
+        let machine = machines[backup.machine]
+        guard machine.isPowered, machine.lockedUntil == nil else { return }
+        machine.stopNode()
+        machine.killApps()
+        let isInPlace = chance(1, in: 2)
+        note("\(machine.name) is restored\(isInPlace ? " in place" : "")")
+        Disk.forget(below: machine.folder + "/")
+        removeFile(machine.path + "-shm")
+        if !isInPlace { removeFile(machine.path) }
+        removeFile(machine.path + "-wal")
+        for file in backup.files { writeFile(machine.path + file.suffix, file.bytes) }
+        machine.tables = backup.tables
+        lastContent[machine.index] = nil
+        try machine.openApps()
+        restartLater(machine)
+    }
+
+    /// The files of a machine go on living on another one, too.
+    func clone() throws {
+        guard !backups.isEmpty, machines.count < 7 else { return }
+        let backup = backups[generator.below(backups.count)]
+        let machine = try addMachine(copying: backup)
+        note("\(machine.name) is a clone of \(machines[backup.machine].name)")
+        originsOf[machine.index] = originsOf[backup.machine]
+        start(machine)
+    }
+}

@@ -1,0 +1,63 @@
+// The command: one seed, many seeds, sizes. See `starling-sim --help`.
+
+import TestKit
+import TestNetwork
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+@main struct SimulatorCommand {
+    static let help = """
+        starling-sim: clusters of whole Starling nodes in simulated time, broken on purpose.
+
+          starling-sim --seed S [--nodes N] [--steps M] [--without FAULT,…] [--log]
+              one run in this process; prints its trace hash, the same for the same arguments
+          starling-sim --seeds FIRST,COUNT [--nodes N] [--steps M] [--jobs J] [--minutes T]
+              a process for each seed; a failure is run again to find a shorter prefix. Without
+              --nodes and --steps each seed draws its own size. Ends with 1 when a seed failed
+        """
+
+    static func main() {
+        var options = Options()
+        do { try options.parse(Array(CommandLine.arguments.dropFirst())) } catch {
+            complain("\(error)\n\(help)")
+            exit(64)
+        }
+        if options.isHelp { return print(help) }
+        if let range = options.seeds { exit(Runner(options, range).run()) }
+        exit(runOne(options))
+    }
+
+    static func runOne(_ options: Options) -> Int32 {
+        let started = monotonicMilliseconds()
+        do {
+            let simulation = try Simulation(
+                seed: options.seed, nodes: options.nodes ?? 3, without: options.without,
+                isVerbose: options.isLogged)
+            do { try simulation.run(steps: options.steps ?? 200) } catch {
+                if options.isLogged { print(simulation.log.joined(separator: "\n")) }
+                print("seed \(options.seed) failed at \(error)")
+                return 1
+            }
+            if options.isLogged { print(simulation.log.joined(separator: "\n")) }
+            let counts = simulation.counts
+            let faults = counts.faults.map { "\($0.key.rawValue) \($0.value)" }.sorted()
+            print(
+                "seed \(options.seed) trace \(hexadecimal(simulation.trace)) simulated "
+                    + "\(simulation.network.now - 1_000_000) ms wall "
+                    + "\(monotonicMilliseconds() - started) ms commits \(counts.statements) "
+                    + "frames \(counts.frames) chunks \(counts.chunks) "
+                    + "writes \(simulation.ghost.writeCount) checks \(simulation.ghost.checks) "
+                    + "faults \(faults.isEmpty ? "none" : faults.joined(separator: ", "))")
+            return 0
+        } catch {
+            print("seed \(options.seed) failed before its first step: \(String(reflecting: error))")
+            return 1
+        }
+    }
+}

@@ -1,0 +1,185 @@
+// The real store with an observer: who changed what is told to the ghost history, every call of a
+// dead process ends in an error, and what a session may not do is noticed.
+
+import CausalModel
+import Codec
+import Store
+import Sync
+
+/// The process is dead; nothing that its code still does counts.
+struct ProcessDied: Error {}
+
+final class ObservedReplica: SyncReplica {
+    let inner: Replica
+    unowned let machine: Machine
+    /// The kernels as they were last seen.
+    private var content: GhostHistory.Content = [:]
+    /// Local changes were made since.
+    private var isBehind = false
+
+    init(_ inner: Replica, _ machine: Machine) {
+        self.inner = inner
+        self.machine = machine
+    }
+
+    private var simulation: Simulation { machine.simulation }
+
+    private func alive<Result>(_ body: () throws -> Result) throws -> Result {
+        guard let process = machine.nodeProcess, !process.isDead else { throw ProcessDied() }
+        machine.enterNode()
+        let result = Swift.Result { try body() }
+        guard !process.isDead else { throw ProcessDied() }
+        return try result.get()
+    }
+
+    // MARK: Observation
+
+    // A cell that shows has its value in the program's table, so values belong to their dots only
+    // while the journal is empty; what cannot be observed yet is observed together with the next
+    // local change. Nothing of a peer can be joined in between: that folds first.
+
+    /// The process has started: `body` looks at the marker and may take a new origin, then all is
+    /// folded, and what the predecessor did between its last observation and its death is seen.
+    func afterStart(_ body: () throws -> Void) throws {
+        var origins = simulation.originsOf[machine.index, default: []].union([inner.origin])
+        // The dots alone, whatever their values.
+        let structure = simulation.plan.hasGhost ? try GhostHistory.content(inner) : [:]
+        try body()
+        origins.insert(inner.origin)
+        simulation.originsOf[machine.index] = origins
+        guard simulation.plan.hasGhost else { return }
+        // Either it died in a local change, or what is new came from peers.
+        let hasOwn = simulation.ghost.hasNews(structure, origins: origins)
+        content = hasOwn ? simulation.lastContent[machine.index] ?? [:] : structure
+        isBehind = true
+        try local {
+            try inner.fold()
+            try inner.finishScans()
+        }
+    }
+
+    private func keep(_ content: GhostHistory.Content) {
+        self.content = content
+        simulation.lastContent[machine.index] = content
+    }
+
+    /// A change that only this replica makes.
+    @discardableResult
+    func local<Result>(_ body: () throws -> Result) throws -> Result {
+        guard simulation.plan.hasGhost else { return try alive(body) }
+        let origin = inner.origin
+        let number = inner.vector[origin]
+        let outcome = Swift.Result { try alive(body) }
+        guard let process = machine.nodeProcess, !process.isDead else { throw ProcessDied() }
+        simulation.originsOf[machine.index, default: []].formUnion([origin, inner.origin])
+        if inner.vector[origin] != number || inner.origin != origin { isBehind = true }
+        if isBehind, try !isSettled() {
+            // Whoever looks at a scan half done could not tell whose the rest is.
+            try alive {
+                try inner.fold()
+                try inner.finishScans()
+            }
+            guard try isSettled() else { throw StoreError(.busy, "the journal is not empty") }
+        }
+        if isBehind {
+            isBehind = false
+            let after = try GhostHistory.content(inner)
+            let origins = simulation.originsOf[machine.index] ?? []
+            simulation.explain {
+                "\(machine.name) folded: " + GhostHistory.difference(content, after)
+            }
+            simulation.fail(simulation.ghost.local(content, after, origins: origins), machine)
+            keep(after)
+            try check(after)
+        }
+        return try outcome.get()
+    }
+
+    /// Every value in a program's table belongs to a dot.
+    func isSettled() throws -> Bool { try inner.journalCount() == 0 && !inner.isScanning }
+
+    private func check(_ content: GhostHistory.Content) throws {
+        simulation.fail(simulation.ghost.checkWrites(content), machine)
+        guard try inner.isWholeNow() else { return }
+        simulation.fail(simulation.ghost.checkWhole(content, vector: inner.vector), machine)
+    }
+
+    /// Joins what a peer sent. Local changes come before, so that they can be told apart.
+    private func receive<Result>(_ body: () throws -> Result) throws -> Result {
+        if simulation.plan.hasGhost {
+            try local {
+                try inner.fold()
+                try inner.finishScans()
+            }
+            guard try isSettled() else { throw StoreError(.busy, "the journal is not empty") }
+        }
+        let result = Swift.Result { try alive(body) }
+        guard let process = machine.nodeProcess, !process.isDead else { throw ProcessDied() }
+        if simulation.plan.hasGhost, try isSettled() {
+            let after = try GhostHistory.content(inner)
+            simulation.explain {
+                "\(machine.name) joined: " + GhostHistory.difference(content, after)
+            }
+            keep(after)
+            if simulation.shouldLook() { try check(after) }
+        }
+        return try result.get()
+    }
+
+    // MARK: SyncReplica
+
+    func summary() throws -> ReplicaSummary {
+        let summary = try local { try inner.summary() }
+        simulation.compare(summary, of: machine)
+        return summary
+    }
+
+    func openDelta(base: VersionVector, resume: ResumePoint?) throws -> (any DeltaSource)? {
+        try local { try inner.openDelta(base: base, resume: resume) }
+    }
+
+    func resumePoint(from source: Origin) throws -> ResumePoint? {
+        try alive { try inner.resumePoint(from: source) }
+    }
+
+    func apply(_ chunk: DeltaChunk, of header: DeltaHeader) throws -> ApplyOutcome {
+        let before = inner.vector
+        let outcome = try receive { try inner.apply(chunk, of: header) }
+        simulation.received(chunk, of: header, at: machine)
+        // Folding may move the own entry; nothing else may move before END.
+        for entry in inner.vector.entries
+        where entry.origin != inner.origin && entry.number > before[entry.origin] {
+            simulation.fail(["a chunk moved the vector"], machine)
+        }
+        return outcome
+    }
+
+    func finish(_ header: DeltaHeader) throws -> ApplyOutcome {
+        try receive { try inner.finish(header) }
+    }
+
+    func applyWhole(_ chunk: DeltaChunk, of header: DeltaHeader) throws -> ApplyOutcome {
+        let outcome = try receive { try inner.applyWhole(chunk, of: header) }
+        simulation.received(chunk, of: header, at: machine)
+        return outcome
+    }
+
+    func schemaDescription() throws -> CBOR {
+        try local { try inner.schemaDescription() }
+    }
+
+    func adoptSchema(_ description: CBOR) throws -> Bool {
+        let result = try receive { try inner.adoptSchema(description) }
+        simulation.learnTables(machine)
+        return result
+    }
+
+    func noteStatement(of peer: String, name: String, vector: VersionVector) throws {
+        try alive { try inner.noteStatement(of: peer, name: name, vector: vector) }
+    }
+
+    func takeNewOrigin(because reason: String) throws {
+        simulation.note("\(machine.name) takes a new origin: \(reason)")
+        try local { try inner.takeNewOrigin(because: reason) }
+    }
+}

@@ -1,0 +1,77 @@
+// The arguments of the command, and the few words it needs of the system.
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+struct UsageError: Error, CustomStringConvertible {
+    var description: String
+}
+
+struct Options {
+    var seed: UInt64 = 1
+    var seeds: Range<UInt64>?
+    var nodes: Int?
+    var steps: Int?
+    var jobs = 2
+    var minutes: Int?
+    var without: Set<Fault> = []
+    var isLogged = false
+    var isHelp = false
+
+    mutating func parse(_ arguments: [String]) throws(UsageError) {
+        var rest = arguments[...]
+        func number(_ name: String, _ text: String?) throws(UsageError) -> Int {
+            guard let text, let value = Int(text), value >= 0 else {
+                throw UsageError(description: "\(name) needs a number")
+            }
+            return value
+        }
+        while let name = rest.popFirst() {
+            switch name {
+            case "--help": isHelp = true
+            case "--log": isLogged = true
+            case "--seed": seed = UInt64(try number(name, rest.popFirst()))
+            case "--nodes": nodes = max(2, try number(name, rest.popFirst()))
+            case "--steps": steps = try number(name, rest.popFirst())
+            case "--jobs": jobs = max(1, try number(name, rest.popFirst()))
+            case "--minutes": minutes = try number(name, rest.popFirst())
+            case "--seeds":
+                let parts = (rest.popFirst() ?? "").split(separator: ",").compactMap { UInt64($0) }
+                guard parts.count == 2 else {
+                    throw UsageError(description: "--seeds needs FIRST,COUNT")
+                }
+                seeds = parts[0]..<(parts[0] + parts[1])
+            case "--without":
+                for word in (rest.popFirst() ?? "").split(separator: ",") {
+                    guard let fault = Fault(rawValue: String(word)) else {
+                        let known = Fault.allCases.map(\.rawValue).joined(separator: ", ")
+                        throw UsageError(description: "no fault \(word); there are \(known)")
+                    }
+                    without.insert(fault)
+                }
+            default: throw UsageError(description: "unknown argument \(name)")
+            }
+        }
+    }
+}
+
+func complain(_ text: String) {
+    let bytes = Array((text + "\n").utf8)
+    _ = write(2, bytes, bytes.count)
+}
+
+func monotonicMilliseconds() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
+}
+
+func hexadecimal(_ number: UInt64) -> String {
+    let digits = String(number, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+}

@@ -1,0 +1,278 @@
+// One run of one seed: machines, the network between them, the faults that the seed draws, and the
+// checks after every step.
+
+import CausalModel
+import SQLite
+import Store
+import Sync
+import TestKit
+import TestNetwork
+import Values
+
+/// What broke, and when.
+struct SimulationFailure: Error, CustomStringConvertible {
+    var step: Int
+    var messages: [String]
+    var description: String {
+        "step \(step): " + messages.prefix(3).joined(separator: "\n  ")
+            + (messages.count > 3 ? "\n  and \(messages.count - 3) more" : "")
+    }
+}
+
+final class Simulation {
+    /// Where simulated time begins: 2027-01-15 08:00 UTC.
+    static let epoch: Int64 = 1_800_000_000_000
+
+    let folder: TemporaryDirectory
+    let seed: UInt64
+    var plan: SwarmPlan
+    let network: SimulatedNetwork
+    /// What the world does.
+    var generator: SeededGenerator
+    /// What the nodes draw.
+    var random: SeededGenerator
+    var program: RandomProgram
+    private(set) var machines: [Machine] = []
+    var ghost = GhostHistory()
+    var lastContent: [Int: GhostHistory.Content] = [:]
+    /// Every origin that a machine ever wrote under.
+    var originsOf: [Int: Set<Origin>] = [:]
+    /// Files of earlier, as a backup program keeps them, with the vector they had.
+    var backups: [Backup] = []
+    /// Chunks that came once and may come again.
+    var oldChunks: [(machine: Int, header: DeltaHeader, chunk: DeltaChunk)] = []
+    private(set) var failures: [String] = []
+    private(set) var step = 0
+    private var isVerbose: Bool
+    private(set) var log: [String] = []
+    private var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
+    var counts = Counts()
+    /// Frames that a node still sends before it dies.
+    var sendsUntilDeath: [Int: Int] = [:]
+    /// Vector and digest pairs of whole replicas: equal vectors must mean equal digests.
+    private var digests: [VersionVector: (digest: UInt64, schema: UInt64, name: String)] = [:]
+
+    struct Counts {
+        var statements = 0
+        var frames = 0
+        var bytes = 0
+        var chunks = 0
+        var faults: [Fault: Int] = [:]
+    }
+
+    struct Backup {
+        var machine: Int
+        var files: [(suffix: String, bytes: [UInt8])]
+        var vector: VersionVector
+        var tables: Set<String>
+    }
+
+    init(seed: UInt64, nodes: Int, without: Set<Fault>, isVerbose: Bool) throws {
+        self.seed = seed
+        self.isVerbose = isVerbose
+        Disk.install()
+        Disk.reset(seed: seed ^ 0xd15c)
+        folder = TemporaryDirectory()
+        plan = SwarmPlan(seed: seed, nodes: nodes, without: without)
+        network = SimulatedNetwork(seed: seed)
+        network.forgetsClosed = true
+        generator = SeededGenerator(seed: seed &* 31)
+        random = SeededGenerator(seed: seed &* 104_729)
+        program = RandomProgram(generator: SeededGenerator(seed: seed &* 7_919))
+        connectNetwork()
+        note("faults: \(plan.faults.map(\.rawValue).sorted())")
+        for _ in 0..<nodes { try addMachine() }
+        for machine in machines { machine.start() }
+        for machine in machines where machine.index < plan.owners {
+            for table in plan.tables where table.name == plan.tables[0].name || chance(5, in: 6) {
+                machine.create(table)
+            }
+            try machine.track()
+        }
+        network.discoverAll()
+    }
+
+    private func connectNetwork() {
+        if plan.faults.contains(.latency) {
+            network.latencyRange = 1...Milliseconds(2 + generator.below(300))
+        }
+        if plan.faults.contains(.slowWire) { network.bytesPerMillisecond = 5 }
+        if plan.faults.contains(.resets) {
+            network.resetsPerTenThousand = 20 + generator.below(400)
+        }
+        network.willEnter = { [unowned self] in machines[index(of: $0)].enterNode() }
+        network.didEnter = { [unowned self] in didEnter(machines[index(of: $0)]) }
+        network.maySend = { [unowned self] in maySend(machines[index(of: $0)]) }
+        network.onFrame = { [unowned self] frame, _ in
+            counts.frames += 1
+            counts.bytes += frame.count
+            mix(frame)
+        }
+    }
+
+    func addMachine() throws {
+        let machine = Machine(machines.count, self)
+        machines.append(machine)
+        machine.node.engine.onEvent = nil
+        try machine.openApps()
+    }
+
+    /// A machine whose files are there already.
+    func addMachine(copying backup: Backup) throws -> Machine {
+        let machine = Machine(machines.count, self)
+        machines.append(machine)
+        for file in backup.files { writeFile(machine.path + file.suffix, file.bytes) }
+        machine.tables = backup.tables
+        try machine.openApps()
+        return machine
+    }
+
+    private func index(of node: SimulatedNode) -> Int { Int(node.name.dropFirst())! }
+
+    func chance(_ numerator: Int, in denominator: Int) -> Bool {
+        generator.chance(numerator, in: denominator)
+    }
+
+    // MARK: Trace
+
+    var trace: UInt64 { traceHash }
+
+    private func mix(_ bytes: some Sequence<UInt8>) {
+        for byte in bytes { traceHash = (traceHash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+    }
+
+    /// Into the trace, and into the log when one is kept.
+    func note(_ text: String) {
+        mix(text.utf8)
+        if isVerbose { log.append("\(network.now) \(text)") }
+    }
+
+    /// Into the log only: it is long to say.
+    func explain(_ text: () -> String) {
+        if isVerbose { log.append("\(network.now) \(text())") }
+    }
+
+    func fail(_ messages: [String], _ machine: Machine? = nil) {
+        for message in messages {
+            failures.append(machine.map { "\($0.name): \(message)" } ?? message)
+        }
+    }
+
+    func fail(_ message: String) { fail([message]) }
+
+    func throwIfFailed() throws {
+        if !failures.isEmpty { throw SimulationFailure(step: step, messages: failures) }
+    }
+
+    // MARK: Steps
+
+    func run(steps: Int) throws {
+        for _ in 0..<steps {
+            step += 1
+            try act()
+            let pause = Milliseconds(generator.below(plan.pauseMax + 1))
+            network.run(for: pause) { !self.failures.isEmpty }
+            try throwIfFailed()
+            if step % 100 == 0 { try inspect() }
+        }
+        step += 1
+        try heal()
+        try throwIfFailed()
+    }
+
+    private func act() throws {
+        if generator.below(1_000) < plan.faultsPerThousand, !plan.faults.isEmpty {
+            let menu = Fault.allCases.filter { plan.faults.contains($0) }
+            let fault = menu[generator.below(menu.count)]
+            counts.faults[fault, default: 0] += 1
+            return try strike(fault, machines[generator.below(machines.count)])
+        }
+        let machine = machines[generator.below(machines.count)]
+        switch generator.below(40) {
+        case 0: try settleConflict(machine)
+        case 1: try attempt { try machine.track() }
+        case 2: network.discoverAll()
+        case 3: takeBackup(machine)
+        default: machine.write()
+        }
+    }
+
+    /// A failure of the store that the plan of faults explains.
+    func attempt(_ body: () throws -> Void) throws {
+        do { try body() } catch let error as StoreError
+            where error.isRetryable || error.code == .disk || error.code == .notFound
+        {
+            note("not now: \(error.code)")
+        } catch is ProcessDied {
+            note("died")
+        }
+    }
+
+    /// Restores or dismisses, as a person does who saw the list a moment ago.
+    private func settleConflict(_ machine: Machine) throws {
+        guard let observed = machine.observed else { return }
+        try attempt {
+            try observed.local { try observed.inner.fold() }
+            machine.enterNode()
+            let items = try observed.inner.conflicts()
+            guard !items.isEmpty else { return }
+            let item = items[generator.below(items.count)]
+            let isRestore = chance(1, in: 2)
+            note("\(machine.name) \(isRestore ? "restores" : "dismisses") \(item.kind) \(item.id)")
+            try observed.local {
+                if isRestore {
+                    try observed.inner.restoreConflict(item.id)
+                } else {
+                    try observed.inner.dismissConflict(item.id)
+                }
+            }
+            committed(machine)
+        }
+        bury(machine)
+    }
+
+    // MARK: What machines tell
+
+    /// A program has committed; the watch on the folder tells the node after a moment.
+    func committed(_ machine: Machine) {
+        counts.statements += 1
+        let node = machine.node
+        let life = node.life
+        network.schedule(at: network.now + Milliseconds(generator.below(4))) { [unowned self] in
+            guard node.life == life else { return }
+            network.enter(node) { $0.storeChanged(now: self.network.now) }
+        }
+    }
+
+    func received(_ chunk: DeltaChunk, of header: DeltaHeader, at machine: Machine) {
+        counts.chunks += 1
+        guard plan.faults.contains(.replay) else { return }
+        oldChunks.append((machine.index, header, chunk))
+        if oldChunks.count > 40 { oldChunks.removeFirst() }
+    }
+
+    /// Large clusters are looked at now and then, small ones after every delivery.
+    func shouldLook() -> Bool { machines.count <= 3 || chance(1, in: 8) }
+
+    func learnTables(_ machine: Machine) {
+        machine.enterApp()
+        for table in plan.tables where !machine.tables.contains(table.name) {
+            let found = try? machine.strict?.query("PRAGMA table_info(\(table.quotedName))")
+            if found?.isEmpty == false { machine.tables.insert(table.name) }
+        }
+        machine.enterNode()
+    }
+
+    /// Invariant 1, at every summary: equal vectors of whole nodes mean equal digests.
+    func compare(_ summary: ReplicaSummary, of machine: Machine) {
+        guard summary.isWhole else { return }
+        if let known = digests[summary.vector] {
+            if known.digest != summary.digest, known.schema == summary.schemaFingerprint {
+                fail(["another digest than \(known.name) at the same vector"], machine)
+            }
+        } else {
+            digests[summary.vector] = (summary.digest, summary.schemaFingerprint, machine.name)
+            if digests.count > 2_000 { digests.removeAll() }
+        }
+    }
+}

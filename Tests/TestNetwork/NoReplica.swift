@@ -1,0 +1,35 @@
+// What stands behind the engine of a process that has ended: nothing.
+
+package import CausalModel
+package import Codec
+package import Store
+
+/// A replica of a process that is gone: whoever still asks it gets an error.
+package final class NoReplica: SyncReplica {
+    package struct Gone: Error {}
+
+    package init() {}
+    package func summary() throws -> ReplicaSummary { throw Gone() }
+    package func openDelta(base: VersionVector, resume: ResumePoint?) throws -> (any DeltaSource)? {
+        throw Gone()
+    }
+    package func resumePoint(from source: Origin) throws -> ResumePoint? { throw Gone() }
+    package func apply(_ chunk: DeltaChunk, of header: DeltaHeader) throws -> ApplyOutcome {
+        throw Gone()
+    }
+    package func finish(_ header: DeltaHeader) throws -> ApplyOutcome { throw Gone() }
+    package func applyWhole(_ chunk: DeltaChunk, of header: DeltaHeader) throws -> ApplyOutcome {
+        throw Gone()
+    }
+    package func schemaDescription() throws -> CBOR { throw Gone() }
+    package func adoptSchema(_ description: CBOR) throws -> Bool { throw Gone() }
+    package func noteStatement(of peer: String, name: String, vector: VersionVector) throws {
+        throw Gone()
+    }
+    package func takeNewOrigin(because reason: String) throws { throw Gone() }
+}
+
+/// An error of a test's replica that may go away by itself.
+package protocol RetryableError: Error {
+    var isRetryable: Bool { get }
+}
