@@ -218,9 +218,15 @@ extension Replica {
             return
         }
         problems["table \(TableEntry.folded(entry.name))"] = nil
+        // The old triggers did not know new columns, or were gone for a while: then the journal does
+        // not say all that changed in its rows, and the scan that has begun makes the fold take
+        // every column.
+        let wasArmed = try entry.armed.map {
+            try Capture.isArmed($0, id: entry.id, in: connection)
+        }
+        if wasArmed != true { try beginScan(entry, .rows) }
         try foldOrphanedJournal(entry)
         try arm(entry, schema)
-        // The old triggers did not know new columns, or were gone for a while.
         try beginScan(entry, .rows)
     }
 
