@@ -23,6 +23,26 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: ["TestKit"] + dependencies, swiftSettings: settings)
 }
 
+/// The decoders under attack: replayed by `swift test`; with `STARLING_FUZZ=1` a libFuzzer program
+/// in place of that (`Config/fuzz`).
+let fuzzing: Target = {
+    let path = "Tests/FuzzTests"
+    let dependencies: [Target.Dependency] = [
+        "TestKit", "Codec", "Wire", "Store", "Sync", "Transport", "Discovery", "Node", "SQLite",
+        "CausalModel", "Values",
+    ]
+    guard Context.environment["STARLING_FUZZ"] == "1" else {
+        return .testTarget(
+            name: "FuzzTests", dependencies: dependencies, path: path,
+            exclude: ["Corpus", "Driver.swift"], swiftSettings: settings)
+    }
+    // libFuzzer brings the function `main`.
+    return .executableTarget(
+        name: "starling-fuzz", dependencies: dependencies, path: path,
+        exclude: ["Corpus", "ReplayTests.swift"],
+        swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])])
+}()
+
 let package = Package(
     name: "starling",
     products: [
@@ -93,6 +113,7 @@ let package = Package(
         tests(
             "NodeTests",
             ["Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
+        fuzzing,
         tests("HouseTests", []),
     ]
 )

@@ -118,14 +118,22 @@ package enum CBOR: Hashable, Sendable {
     // MARK: Decoding
 
     /// Decodes one item that fills `bytes`.
-    package init(decoding bytes: [UInt8]) throws(CodecError) {
+    ///
+    /// - Parameter itemsMax: how many items it may hold, itself and keys included: in memory an item
+    ///   takes up to a hundred times its one byte.
+    package init(decoding bytes: [UInt8], itemsMax: Int = .max) throws(CodecError) {
         var reader = ByteReader(bytes)
-        self = try CBOR.read(&reader, depth: 0)
+        var left = itemsMax
+        self = try CBOR.read(&reader, &left, depth: 0)
         try reader.requireEnd()
     }
 
-    private static func read(_ reader: inout ByteReader, depth: Int) throws(CodecError) -> CBOR {
+    private static func read(
+        _ reader: inout ByteReader, _ left: inout Int, depth: Int
+    ) throws(CodecError) -> CBOR {
         guard depth < depthMax else { throw CodecError(.tooLarge, "data is nested too deep") }
+        left -= 1
+        guard left >= 0 else { throw CodecError(.tooLarge, "there are too many data items") }
         let initial = try reader.byte()
         switch initial {
         case 0xf4: return .bool(false)
@@ -148,17 +156,17 @@ package enum CBOR: Hashable, Sendable {
         case 4:
             var items: [CBOR] = []
             for _ in 0..<(try length(value, reader)) {
-                items.append(try read(&reader, depth: depth + 1))
+                items.append(try read(&reader, &left, depth: depth + 1))
             }
             return .array(items)
         case 5:
             var pairs: [CBOR: CBOR] = [:]
             for _ in 0..<(try length(value, reader)) {
-                let key = try read(&reader, depth: depth + 1)
+                let key = try read(&reader, &left, depth: depth + 1)
                 guard pairs[key] == nil else {
                     throw CodecError(.malformed, "a map has one key twice")
                 }
-                pairs[key] = try read(&reader, depth: depth + 1)
+                pairs[key] = try read(&reader, &left, depth: depth + 1)
             }
             return .map(pairs)
         default: throw CodecError(.malformed, "an unknown kind of data item")

@@ -163,8 +163,10 @@ extension ByteReader {
         } else if flags & Flag.values != 0 {
             for _ in 0..<(try count()) {
                 let column = ColumnID(try index(below: columnBound))
-                guard valued.contains(column) else {
-                    throw CodecError(.malformed, "a value of a column that the write lacks")
+                guard valued.contains(column), values.last.map({ $0.column < column }) ?? true
+                else {
+                    throw CodecError(
+                        .malformed, "a value of a column that the write lacks, or out of order")
                 }
                 values.append(ColumnValue(column, try value()))
             }

@@ -66,6 +66,10 @@ package enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         guard !host.isEmpty else {
             throw invalid("the host is missing; 0.0.0.0 or [::] means every address")
         }
+        let refused = "/[]".utf8
+        guard host.utf8.allSatisfy({ (0x21...0x7e).contains($0) && !refused.contains($0) }) else {
+            throw invalid("a host is a name or an address, in plain ASCII")
+        }
         guard let port else {
             guard let defaultPort else { throw invalid("give the port, as HOST:PORT") }
             self = .tcp(host: String(host), port: defaultPort)

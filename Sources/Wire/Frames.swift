@@ -9,7 +9,7 @@ package enum MessageFrames {
     package static func of(_ message: Message) throws(WireError) -> [[UInt8]] {
         let whole = message.encoded
         if whole.count <= WireLimits.frameBytesMax { return [whole] }
-        guard whole.count <= WireLimits.messageBytesMax else {
+        guard whole.count <= whole.first.flatMap(Message.bytesMax) ?? 0 else {
             throw WireError(
                 .tooLarge,
                 "one row is larger than the \(WireLimits.chunkBytesMax) bytes that can be sent")
@@ -19,6 +19,18 @@ package enum MessageFrames {
             let end = min(start + step, whole.count)
             let kind = end == whole.count ? Message.Kind.lastPart : Message.Kind.part
             return [kind] + whole[start..<end]
+        }
+    }
+}
+
+extension Message {
+    /// The longest message of a kind that may travel in parts; nil for the kinds that may not.
+    fileprivate static func bytesMax(_ kind: UInt8) -> Int? {
+        switch kind {
+        case Kind.chunk, Kind.wholeDelta: WireLimits.messageBytesMax
+        case Kind.schema, Kind.state, Kind.statement, Kind.want, Kind.deltaBegin:
+            WireLimits.describingMessageBytesMax
+        default: nil
         }
     }
 }
@@ -47,17 +59,13 @@ package struct MessageAssembler: Sendable {
             return try Message(decoding: frame)
         }
         guard isTrusted else { throw WireError(.malformed, "a long message came before the hello") }
-        guard parts.count + frame.count - 1 <= WireLimits.messageBytesMax else {
+        guard let limit = (parts.first ?? frame.dropFirst().first).flatMap(Message.bytesMax) else {
+            throw WireError(.malformed, "a message in parts is of a kind that is never long")
+        }
+        guard parts.count + frame.count - 1 <= limit else {
             throw WireError(.tooLarge, "a message in parts is above the limit")
         }
         parts.append(contentsOf: frame.dropFirst())
-        guard let first = parts.first,
-            [
-                Message.Kind.chunk, Message.Kind.wholeDelta, Message.Kind.schema,
-                Message.Kind.state, Message.Kind.statement, Message.Kind.want,
-                Message.Kind.deltaBegin,
-            ].contains(first)
-        else { throw WireError(.malformed, "a message in parts is of a kind that is never long") }
         guard kind == Message.Kind.lastPart else { return nil }
         let whole = parts
         parts = []

@@ -12,13 +12,22 @@ package enum WireLimits {
     /// The body of a chunk, decompressed: one row with very large values is the only reason to come
     /// near it, as the store ends chunks far earlier.
     package static let chunkBytesMax = 256 * 1024 * 1024
-    /// A whole message, put together from its parts.
+    /// A body above this travels as it is: what a peer makes this node hold is then what it sent,
+    /// and one frame, whatever a compressed body claims or really unpacks to.
+    package static let compressedBodyBytesMax = frameBytesMax
+    /// A whole message, put together from its parts; only chunks are that long.
     package static let messageBytesMax = chunkBytesMax + 2 * frameBytesMax
+    /// The same for messages that carry vectors or structures.
+    package static let describingMessageBytesMax = 16 * frameBytesMax
 
     package static let groupBytesMax = 128
     package static let nodeBytesMax = 128
     package static let nameBytesMax = 256
     package static let goodbyeTextBytesMax = 1024
+    /// Data items in a description of tables: each takes a byte on the wire and some fifty here.
+    package static let schemaItemsMax = 1 << 20
+    /// The same in any other message, fields of later versions included.
+    package static let messageItemsMax = 1 << 10
     /// Origins in one vector: ten thousand is the largest group that is tested.
     package static let vectorOriginsMax = 50_000
     /// Sequence numbers stay below 2^60, so that sums of them cannot overflow.

@@ -98,7 +98,9 @@ package enum Message: Sendable, Equatable {
         }
         let item: CBOR
         do {
-            item = try CBOR(decoding: Array(bytes.dropFirst()))
+            let itemsMax =
+                kind == Kind.schema ? WireLimits.schemaItemsMax : WireLimits.messageItemsMax
+            item = try CBOR(decoding: Array(bytes.dropFirst()), itemsMax: itemsMax)
         } catch {
             throw WireError(error.code == .tooLarge ? .tooLarge : .malformed, error.message)
         }

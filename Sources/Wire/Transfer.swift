@@ -132,7 +132,8 @@ package struct ChunkMessage: Sendable, Equatable {
     var item: CBOR {
         var fields = Fields()
         let level: Int32 = body.count < WireLimits.smallBodyBytesMax ? 3 : 1
-        if body.count >= WireLimits.compressedBodyBytesMin,
+        let compressed = WireLimits.compressedBodyBytesMin...WireLimits.compressedBodyBytesMax
+        if compressed.contains(body.count),
             let packed = Zstandard.compress(body, level: level)
         {
             fields["z"] = .bytes(packed)
@@ -152,7 +153,7 @@ package struct ChunkMessage: Sendable, Equatable {
         } else {
             do {
                 body = try Zstandard.decompress(
-                    try fields.bytes("z"), limit: WireLimits.chunkBytesMax)
+                    try fields.bytes("z"), limit: WireLimits.compressedBodyBytesMax)
             } catch let error as CodecError {
                 throw WireError(
                     error.code == .tooLarge ? .tooLarge : .malformed,

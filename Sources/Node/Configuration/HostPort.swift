@@ -33,7 +33,9 @@ package struct HostPort: Sendable, Hashable, CustomStringConvertible {
     }
 
     private init?(host: Substring, rest: Substring) {
-        let isPlain = host.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "/") }
+        // A bracket inside would make another address of what `description` writes.
+        let refused = "/[]".utf8
+        let isPlain = host.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && !refused.contains($0) }
         guard !host.isEmpty, host.utf8.count <= Self.hostBytesMax, isPlain else { return nil }
         self.host = String(host)
         if rest.isEmpty {

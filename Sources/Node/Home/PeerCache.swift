@@ -49,16 +49,25 @@ package struct PeerCache: Sendable, Equatable {
     /// The remembered peers of `home`; none when the file is missing or damaged.
     package init(of home: Home) {
         let content = try? AtomicFile.read(home.peersPath, bytesMax: Self.fileBytesMax)
-        let list = content.flatMap { try? JSONValue(parsing: $0) }?["peers"]?.array ?? []
+        self.init(content: content ?? [])
+    }
+
+    /// The peers of the file's content; none when it is damaged.
+    init(content: [UInt8]) {
+        let list = (try? JSONValue(parsing: content))?["peers"]?.array ?? []
         self.init(entries: list.prefix(Self.entriesMax).compactMap(Entry.init(json:)))
+    }
+
+    var content: [UInt8] {
+        let value: JSONValue = ["v": 1, "peers": .array(entries.map(\.json))]
+        return value.encoded + [0x0a]
     }
 
     /// Writes the file anew.
     ///
     /// - Throws: `SystemError`; the node goes on without.
     package func save(to home: Home) throws(SystemError) {
-        let value: JSONValue = ["v": 1, "peers": .array(entries.map(\.json))]
-        try AtomicFile.replace(home.peersPath, with: value.encoded + [0x0a])
+        try AtomicFile.replace(home.peersPath, with: content)
     }
 }
 

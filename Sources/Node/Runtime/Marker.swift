@@ -20,20 +20,9 @@ import Darwin
 /// leaves; within one boot the page cache keeps it over a kill, so that only the first write of a
 /// run is flushed.
 package final class Marker {
-    private struct Content: Equatable {
-        var nonce: Int64
-        var origin: Origin
-        var exported: UInt64
-        var device: UInt64
-        var inode: UInt64
-        var born: Int64
-        var boot: String
-        var isClean: Bool
-    }
-
     private let path: String
     private let database: String
-    private var content: Content
+    private var content: MarkerContent
 
     /// Compares the marker with the replica's file, before the first fold; takes a new origin when
     /// the file may be a copy or an older state.
@@ -51,7 +40,7 @@ package final class Marker {
         if let reason = Marker.doubt(old, identity: identity, boot: boot, replica: replica) {
             try replica.takeNewOrigin(because: reason)
         }
-        content = Content(
+        content = MarkerContent(
             nonce: Int64(bitPattern: random() >> 1), origin: replica.origin,
             exported: replica.vector[replica.origin], device: identity.device,
             inode: identity.inode, born: identity.born, boot: boot, isClean: false)
@@ -65,7 +54,7 @@ package final class Marker {
 
     /// Why the file may not be the one that was left; nil when it is.
     private static func doubt(
-        _ old: Content?, identity: starling_file_identity, boot: String, replica: Replica
+        _ old: MarkerContent?, identity: starling_file_identity, boot: String, replica: Replica
     ) -> String? {
         guard let nonce = try? replica.nonce else {
             // A file that no node has run on has told nobody anything, unless it is a copy.
@@ -135,18 +124,11 @@ package final class Marker {
     }
 
     private func write(isDurable: Bool) throws {
-        let value: JSONValue = [
-            "v": 1, "nonce": .int(content.nonce), "origin": .string(content.origin.hex),
-            "exported": .int(Int64(content.exported)),
-            "device": .int(Int64(bitPattern: content.device)),
-            "inode": .int(Int64(bitPattern: content.inode)), "born": .int(content.born),
-            "boot": .string(content.boot), "clean": .bool(content.isClean),
-        ]
         do {
             if isDurable {
-                try AtomicFile.replace(path, with: value.encoded + [0x0a])
+                try AtomicFile.replace(path, with: content.content + [0x0a])
             } else {
-                try overwrite(value.encoded)
+                try overwrite(content.content)
             }
         } catch {
             throw NodeError(.badHome, "cannot write \(path): \(error)", cause: error)
@@ -176,17 +158,7 @@ package final class Marker {
         #endif
     }
 
-    private static func read(_ path: String) -> Content? {
-        guard let bytes = try? AtomicFile.read(path, bytesMax: 4096),
-            let value = try? JSONValue(parsing: bytes), let nonce = value["nonce"]?.int,
-            let origin = value["origin"]?.string.flatMap({ Origin(hex: $0) }),
-            let exported = value["exported"]?.int, let device = value["device"]?.int,
-            let inode = value["inode"]?.int, let born = value["born"]?.int,
-            let boot = value["boot"]?.string, let isClean = value["clean"]?.bool
-        else { return nil }
-        return Content(
-            nonce: nonce, origin: origin, exported: UInt64(bitPattern: exported),
-            device: UInt64(bitPattern: device), inode: UInt64(bitPattern: inode), born: born,
-            boot: boot, isClean: isClean)
+    private static func read(_ path: String) -> MarkerContent? {
+        (try? AtomicFile.read(path, bytesMax: 4096)).flatMap { MarkerContent(content: $0) }
     }
 }

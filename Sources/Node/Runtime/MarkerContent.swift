@@ -1,0 +1,42 @@
+// What the marker says, as JSON. The file is overwritten in place while the node runs, so anything
+// may be found in it after a crash; what does not read is no marker.
+
+internal import CausalModel
+
+/// The content of `marker`.
+struct MarkerContent: Equatable {
+    var nonce: Int64
+    var origin: Origin
+    var exported: UInt64
+    var device: UInt64
+    var inode: UInt64
+    var born: Int64
+    var boot: String
+    var isClean: Bool
+}
+
+extension MarkerContent {
+    init?(content bytes: [UInt8]) {
+        guard let value = try? JSONValue(parsing: bytes), let nonce = value["nonce"]?.int,
+            let origin = value["origin"]?.string.flatMap({ Origin(hex: $0) }),
+            let exported = value["exported"]?.int, let device = value["device"]?.int,
+            let inode = value["inode"]?.int, let born = value["born"]?.int,
+            let boot = value["boot"]?.string, let isClean = value["clean"]?.bool
+        else { return nil }
+        self.init(
+            nonce: nonce, origin: origin, exported: UInt64(bitPattern: exported),
+            device: UInt64(bitPattern: device), inode: UInt64(bitPattern: inode), born: born,
+            boot: boot, isClean: isClean)
+    }
+
+    /// One line without its end.
+    var content: [UInt8] {
+        let value: JSONValue = [
+            "v": 1, "nonce": .int(nonce), "origin": .string(origin.hex),
+            "exported": .int(Int64(bitPattern: exported)),
+            "device": .int(Int64(bitPattern: device)), "inode": .int(Int64(bitPattern: inode)),
+            "born": .int(born), "boot": .string(boot), "clean": .bool(isClean),
+        ]
+        return value.encoded
+    }
+}
