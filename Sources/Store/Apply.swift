@@ -56,13 +56,14 @@ extension Replica {
                 case .blob(let base) = row[1], case .blob(let snapshot) = row[2],
                 case .blob(let dotOrigin) = row[3], case .integer(let number) = row[4],
                 let receiverOrigin = Origin(bytes: receiver), receiverOrigin == origin,
-                let positionOrigin = Origin(bytes: dotOrigin)
+                let positionOrigin = Origin(bytes: dotOrigin),
+                let position = UInt64(exactly: number)
             else { return nil }
             return ResumePoint(
                 source: source, receiver: receiverOrigin,
                 base: try VersionVector(decoding: base),
                 snapshot: try VersionVector(decoding: snapshot),
-                position: DeltaPosition(dot: Dot(positionOrigin, UInt64(number))))
+                position: DeltaPosition(dot: Dot(positionOrigin, position)))
         }
     }
 

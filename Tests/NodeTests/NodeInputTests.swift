@@ -196,4 +196,25 @@ import Testing
             try await ann.sql("INSERT INTO \(table) VALUES(1, 2)")
         }
     }
+
+    /// Numbers that overflow when they are added to the time.
+    @Test func waitsOfAnyLengthAreTaken() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        try await ann.start()
+        for timeout in [Int64.min, -1, 0, Int64.max] {
+            let client = try ControlClient(home: Home(path: ann.home))
+            let request = ControlRequest(
+                command: "wait", arguments: ["timeout_ms": .int(timeout)])
+            // Nobody is there to sync with: only the last one goes on waiting.
+            let answer = Result {
+                try client.call(
+                    request, silenceMilliseconds: timeout == .max ? 1_000 : 60_000,
+                    onEvent: { _ in })
+            }
+            if timeout != .max { #expect(try answer.get()["synced"] == false, "\(timeout)") }
+        }
+        #expect(try await ann.status()["name"] != nil)
+        #expect(try await ann.stop() == 0)
+    }
 }

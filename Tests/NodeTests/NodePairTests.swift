@@ -111,6 +111,13 @@ import Testing
         values.append(cell["shown"]?["value"]?.string ?? "")
         #expect(values.sorted() == ["ann", "bob", "cid"])
 
+        // The number behind the dash is a person's: any number is answered.
+        for number in ["0", "9", "-9223372036854775808", "9223372036854775808"] {
+            let answer = try await cid.command(
+                "conflicts", "show", "\(ids[0][0])-\(number)", "--json")
+            #expect(answer.code == 1, "\(number): \(answer)")
+        }
+
         // Restored on one node by the sibling's own id, it is settled on all.
         let sibling = try #require(cell["siblings"]?.array?.first)
         let restored = try #require(sibling["value"]?.string)

@@ -50,6 +50,8 @@ final class ControlServer {
     private var feedTimer: Transport.Timer?
 
     static let syncMilliseconds: Milliseconds = 15_000
+    /// Some thirty years: whoever asks for more waits as long as the node runs.
+    private static let waitMillisecondsMax: Milliseconds = 1 << 40
     private static let pollMilliseconds: UInt64 = 25
     private var pollTimer: Transport.Timer?
 
@@ -135,7 +137,9 @@ final class ControlServer {
         waiters.append(
             Waiter(
                 client: client, isSync: isSync, startedAt: now,
-                deadline: isSync ? now + Self.syncMilliseconds : timeout.map { now + $0 },
+                deadline: isSync
+                    ? now + Self.syncMilliseconds
+                    : timeout.map { now + max(0, min($0, Self.waitMillisecondsMax)) },
                 behindBefore: Self.behind(service.peerFacts()),
                 receivedBefore: service.rowsReceived))
         if isSync { service.engine.syncNow(now) }

@@ -152,7 +152,7 @@ extension NodeContext {
         do {
             let item = try replica.conflict(String(parts.first ?? ""))
             guard parts.count == 2 else { return (item, nil) }
-            guard let number = Int(parts[1]), item.losers.indices.contains(number - 1) else {
+            guard let number = Int(parts[1]), number > 0, number <= item.losers.count else {
                 throw NodeError(.notFound, "conflict \(item.id) has no kept value \(id)")
             }
             return (item, number - 1)
