@@ -1,5 +1,7 @@
 #pragma once
 #include <sqlite3.h>
+#include <stdint.h>
+#include <time.h>
 
 /* SQLITE_TRANSIENT is a cast of -1 to a function pointer: Swift cannot form it. */
 static inline int starling_bind_text(sqlite3_stmt *s, int i, const void *p, sqlite3_uint64 n) {
@@ -15,6 +17,33 @@ static inline int starling_enable_triggers(sqlite3 *db, int on) {
 /* Variadic as above: a statement may not write to shadow tables or the schema table. */
 static inline int starling_defensive(sqlite3 *db, int on) {
     return sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, on, (int *)0);
+}
+/* sqlite3_total_changes64 is newer (3.37) than the oldest library that is supported. */
+static inline sqlite3_int64 starling_total_changes(sqlite3 *db) {
+#if SQLITE_VERSION_NUMBER >= 3037000
+    return sqlite3_total_changes64(db);
+#else
+    return sqlite3_total_changes(db);
+#endif
+}
+/* Waits for a lock. sqlite3_busy_timeout sleeps a whole millisecond at first, which is longer than most
+   transactions take: here 50 µs, doubled up to 5 ms, until `context` milliseconds have gone by. */
+static inline int starling_wait_for_lock(void *context, int tries) {
+    int64_t limit = (int64_t)(intptr_t)context * 1000, waited = 0, step = 50;
+    for (int i = 0; i < tries && waited < limit; i++) {
+        waited += step;
+        step = step < 2500 ? step * 2 : 5000;
+    }
+    if (waited >= limit) return 0;
+    if (step > limit - waited) step = limit - waited;
+    struct timespec pause = {0, (long)(step * 1000)};
+    nanosleep(&pause, 0);
+    return 1;
+}
+/* A handler of C's, since SQLite keeps the pointer for the life of the connection. */
+static inline void starling_busy_timeout(sqlite3 *db, int milliseconds) {
+    sqlite3_busy_handler(
+        db, milliseconds > 0 ? starling_wait_for_lock : 0, (void *)(intptr_t)milliseconds);
 }
 /* The method table of sqlite3_file is reached through function pointers in a struct whose first
    member Swift sees as opaque: flush the WAL, then the database file. Returns an SQLite code. */

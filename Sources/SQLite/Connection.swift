@@ -37,7 +37,7 @@ package final class Connection {
         handle = opened
         self.path = path
         sqlite3_extended_result_codes(opened, 1)
-        sqlite3_busy_timeout(opened, busyTimeoutMilliseconds)
+        starling_busy_timeout(opened, busyTimeoutMilliseconds)
     }
 
     deinit {
@@ -113,6 +113,13 @@ package final class Connection {
         return number
     }
 
+    /// The same from a statement that is kept.
+    package func cachedInteger(_ sql: String) throws -> Int64? {
+        let statement = try cached(sql)
+        defer { statement.reset() }
+        return try statement.step() ? statement.int(0) : nil
+    }
+
     /// The first column of the first row as text, invalid UTF-8 repaired.
     package func string(_ sql: String, _ values: [Value] = []) throws -> String? {
         guard case .text(let bytes)? = try first(sql, values) else { return nil }
@@ -152,6 +159,8 @@ package final class Connection {
 
     /// Rows changed by the last statement, by triggers not counted.
     package var changes: Int { Int(sqlite3_changes(handle)) }
+    /// Rows changed since the connection was opened, by whatever means.
+    package var totalChanges: Int64 { starling_total_changes(handle) }
     package var lastInsertRowID: Int64 { sqlite3_last_insert_rowid(handle) }
 
     /// Turns every trigger of the database on or off for this connection only.
@@ -162,7 +171,7 @@ package final class Connection {
 
     /// The time that a locked database is waited for, in milliseconds.
     package func setBusyTimeout(milliseconds: Int32) {
-        sqlite3_busy_timeout(handle, milliseconds)
+        starling_busy_timeout(handle, milliseconds)
     }
 
     /// Flushes the WAL and the database file to disk (`fsync`); the durability point of all that

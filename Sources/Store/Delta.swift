@@ -40,19 +40,19 @@ extension Replica {
 
     /// Opens a read snapshot in which the journal is empty: every value in it belongs to its dot.
     ///
-    /// While this connection holds the write lock nobody can add to the journal; a reader that
-    /// begins then sees exactly what is committed.
+    /// The snapshot itself is asked: what was committed since the fold is in it, and is folded before
+    /// another one is tried. Only this replica writes the bookkeeping, so that what it mirrors in
+    /// memory is what the snapshot holds.
     private func openSnapshot(_ reader: Connection) throws {
         while true {
             try fold()
-            try connection.execute("BEGIN IMMEDIATE")
-            defer { if connection.isInTransaction { try? connection.execute("COMMIT") } }
-            guard try isJournalEmpty(),
-                try connection.integer("PRAGMA schema_version") == schemaVersion
-            else { continue }
             try reader.execute("BEGIN DEFERRED")
-            _ = try reader.integer("SELECT count(*) FROM _starling_meta")
-            return
+            if try reader.cachedInteger("PRAGMA schema_version") == schemaVersion,
+                try isJournalEmpty(in: reader)
+            {
+                return
+            }
+            try reader.execute("ROLLBACK")
         }
     }
 

@@ -53,12 +53,15 @@ extension Replica {
     package func fold() throws -> Bool {
         try translated {
             hasVisibleChange = false
+            var version: Int64 = -1
             repeat {
                 try rawWrite {
+                    version = try connection.cachedInteger("PRAGMA data_version") ?? -1
                     try rearmIfNeeded()
                     try foldBatch()
                 }
             } while try !isJournalEmpty()
+            foldedDataVersion = version
             return hasVisibleChange
         }
     }
@@ -76,11 +79,14 @@ extension Replica {
         }
     }
 
-    func isJournalEmpty() throws -> Bool {
-        try !tables.values.contains { try $0.isLive && hasJournalEntry($0) }
+    /// Whether no entry waits, as `connection` sees the file; the replica's own when nil.
+    func isJournalEmpty(in connection: Connection? = nil) throws -> Bool {
+        try !tables.values.contains {
+            try $0.isLive && hasJournalEntry($0, in: connection ?? self.connection)
+        }
     }
 
-    private func hasJournalEntry(_ entry: TableEntry) throws -> Bool {
+    private func hasJournalEntry(_ entry: TableEntry, in connection: Connection) throws -> Bool {
         let probe = try connection.cached(
             "SELECT 1 FROM \(Capture.journalTable(id: entry.id)) LIMIT 1")
         defer { probe.reset() }
@@ -131,7 +137,9 @@ extension Replica {
     }
 
     private func foldBatch(_ entry: TableEntry, limit: Int) throws -> Int {
-        guard try hasJournalEntry(entry), let plan = try journalPlan(entry) else { return 0 }
+        guard try hasJournalEntry(entry, in: connection), let plan = try journalPlan(entry) else {
+            return 0
+        }
         let journal = Capture.journalTable(id: entry.id)
         if let triggers = try entry.access?.triggers() {
             try Capture.settle(triggers, in: connection)

@@ -62,8 +62,13 @@ package final class Replica {
 
     /// Tables in which a row was found that no trigger had seen; the next transaction scans them.
     var uncaptured: Set<Int64> = []
-    /// True while commits were made that are not known to be on disk.
+    /// True while this connection made commits that are not known to be on disk.
     var needsSync = true
+    /// SQLite's count of what other connections committed, when all was flushed last.
+    var syncedDataVersion: Int64 = -1
+    /// The same count in the transaction that emptied the journals last, and at the last summary.
+    var foldedDataVersion: Int64 = -1
+    var summarizedDataVersion: Int64 = -1
     /// When the database file had been written last, the last time it was flushed; 0 for never.
     var syncedModification: Int64 = 0
     var readers: [Connection] = []
@@ -155,11 +160,12 @@ package final class Replica {
                 if isStale { try reload() }
                 try prefoldLargeJournal()
                 return try connection.transaction {
+                    let before = writtenState
                     try rearmIfNeeded()
                     try foldWithinTransaction()
                     try scanUncaptured()
                     let result = try body()
-                    try completeTransaction()
+                    try completeTransaction(before)
                     return result
                 }
             } catch {
@@ -181,8 +187,9 @@ package final class Replica {
         do {
             if isStale { try reload() }
             return try connection.transaction {
+                let before = writtenState
                 let result = try body()
-                try completeTransaction()
+                try completeTransaction(before)
                 return result
             }
         } catch {
@@ -191,8 +198,14 @@ package final class Replica {
         }
     }
 
+    /// What differs after a transaction that wrote anything: rows written by this connection so far,
+    /// and the structure.
+    private var writtenState: (rows: Int64, schema: Int64) {
+        (connection.totalChanges, schemaVersion)
+    }
+
     /// Constraint work, then the small facts that changed.
-    private func completeTransaction() throws {
+    private func completeTransaction(_ before: (rows: Int64, schema: Int64)) throws {
         try resolveOrPutOff()
         for id in changedTables {
             guard let entry = tables[id] else { continue }
@@ -202,7 +215,8 @@ package final class Replica {
         }
         changedTables.removeAll(keepingCapacity: true)
         try saveClock()
-        needsSync = true
+        // Most looks into the journals find them empty, and leave nothing to flush.
+        if writtenState != before { needsSync = true }
     }
 
     /// Constraint work reads rows, and a row with entries in a journal has values that belong to no

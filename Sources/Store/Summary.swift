@@ -12,9 +12,21 @@ extension Replica: SyncReplica {
         return try translated {
             try makeDurable()
             let beyond = try rowsBeyondVector()
+            summarizedDataVersion = foldedDataVersion
             return ReplicaSummary(
                 origin: origin, vector: vector, isWhole: beyond.count == 0,
                 beyondHash: beyond.hash, digest: digest, schemaFingerprint: schemaFingerprint)
+        }
+    }
+
+    /// Whether another connection committed since the last summary: what this replica wrote itself is
+    /// no news. A program in the middle of its commit is waited for, since nothing else tells when it
+    /// has ended.
+    package func hasForeignCommit() throws -> Bool {
+        try translated {
+            try connection.transaction {
+                try connection.cachedInteger("PRAGMA data_version") != summarizedDataVersion
+            }
         }
     }
 
@@ -53,18 +65,21 @@ extension Replica: SyncReplica {
         return (count, hash)
     }
 
-    /// Makes all that was committed durable; the marker outside the file is told first.
+    /// Makes all that was committed durable; the marker outside the file is told first. Nothing is
+    /// flushed again when neither this connection nor another committed since.
     package func makeDurable() throws {
-        guard needsSync else { return }
         try translated {
+            let version = try connection.cachedInteger("PRAGMA data_version") ?? 0
+            guard needsSync || version != syncedDataVersion else { return }
             try willExport?(origin, vector[origin])
             // An app's checkpoint may have moved pages without a flush; most often none happened.
             let modified = starling_file_modified(path)
             let isMoved = modified == 0 || modified != syncedModification
             try connection.syncFiles(includesDatabase: isMoved)
             syncedModification = modified
+            syncedDataVersion = version
+            needsSync = false
         }
-        needsSync = false
     }
 
     package func noteStatement(of peer: String, name: String, vector: VersionVector) throws {

@@ -193,7 +193,10 @@ final class NodeService {
         }
     }
 
+    /// The file changes with every write of the node itself, too: that is no reason to look again. When
+    /// it cannot be told, the look itself finds out why.
     private func databaseChanged() {
+        guard (try? context.replica.hasForeignCommit()) ?? true else { return }
         engine.storeChanged(now: now)
         pump()
     }
