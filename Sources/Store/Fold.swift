@@ -12,38 +12,54 @@ private struct PendingChange {
     var kind: Kind
     var second: Int64
     var columns: Set<ColumnID> = []
+    /// Of a delete: the values that went with the row, in the order of the table's access.
+    var oldValues: [Value]?
 }
 
 /// One row's entries in the order of the journal.
 private struct RowEntries {
     var changes: [PendingChange] = []
-    /// The values of the last delete, in the order of the table's access.
-    var oldValues: [Value]?
 
     /// Entries of one second become one change. Only a delete stands for itself: what was written
     /// before it in that second is a change of its own, since the values that go with the
     /// delete may belong to it, and to no dot that peers have.
     mutating func add(
-        _ kind: PendingChange.Kind, second: Int64, columns: Set<ColumnID> = []
+        _ kind: PendingChange.Kind, second: Int64, columns: Set<ColumnID> = [],
+        oldValues: [Value]? = nil
     ) {
         let last = changes.last.flatMap { $0.second == second ? $0 : nil }
         switch (last?.kind, kind) {
         case (.insert, .update): return
         case (.update, .update): changes[changes.count - 1].columns.formUnion(columns)
-        case (.delete, .delete): return
+        case (.delete, .delete): changes[changes.count - 1].oldValues = oldValues
         case (_, .insert):
             while let last = changes.last, last.second == second { changes.removeLast() }
             changes.append(PendingChange(kind: .insert, second: second))
         default:
-            changes.append(PendingChange(kind: kind, second: second, columns: columns))
+            changes.append(
+                PendingChange(kind: kind, second: second, columns: columns, oldValues: oldValues))
         }
     }
 
-    /// True for an insert of a row that nobody saw and that went in the same second.
-    func isFleeting(_ index: Int) -> Bool {
-        changes[index].kind == .insert && index + 1 < changes.count
-            && changes[index + 1].kind == .delete
-            && changes[index + 1].second == changes[index].second
+    /// Takes away inserts of a row that nobody saw and that went in the same second, with the
+    /// deletes that go with them: the values that those carry belong to no dot.
+    mutating func removeFleeting(isShown: Bool) {
+        var isShown = isShown
+        var kept: [PendingChange] = []
+        var index = 0
+        while index < changes.count {
+            let change = changes[index]
+            index += 1
+            if change.kind == .insert, !isShown, index < changes.count,
+                changes[index].kind == .delete, changes[index].second == change.second
+            {
+                index += 1
+                continue
+            }
+            isShown = change.kind != .delete
+            kept.append(change)
+        }
+        changes = kept
     }
 }
 
@@ -178,17 +194,21 @@ extension Replica {
     ) throws {
         guard let access = entry.access else { return }
         let firstFresh = vector[origin] + 1
-        let isDeleted = entries.changes.last?.kind == .delete
+        // The first delete has the values of the row as it was, the last those of its successors.
+        let deletes = entries.changes.filter { $0.kind == .delete }
         let old = try reader.read(
-            entry, key: key, origins: origins, absentValues: isDeleted ? entries.oldValues : nil)
+            entry, key: key, origins: origins, absentValues: deletes.first?.oldValues)
         var row = old ?? Row()
+        var entries = entries
+        entries.removeFleeting(isShown: row.isShown)
+        let last = entries.changes.last
+        let oldValues = last?.kind == .delete ? last?.oldValues : nil
         let current =
             if let old, old.isShown { old.tableValues } else {
                 try access.read(try decodeKey(key))
             }
         var hasChanged = false
-        for (index, change) in entries.changes.enumerated() {
-            if entries.isFleeting(index), !row.isShown { continue }
+        for change in entries.changes {
             hasChanged = try apply(change, to: &row, entry: entry) || hasChanged
         }
         if row.isShown, current == nil, isLastBatch {
@@ -204,7 +224,7 @@ extension Replica {
             let columns = entries.changes.flatMap(\.columns)
             noteVacated(entry, old: old, columns: isWhole ? .all : ColumnSet(columns))
         }
-        let values = isDeleted ? entries.oldValues ?? current : current
+        let values = oldValues ?? current
         fillFreshValues(&row.kernel, from: firstFresh, values: values, access: access)
         row.tableValues = row.isShown ? current : nil
         try noteTouched(entry, key: key, old: old, row: row)
@@ -306,8 +326,9 @@ private struct JournalPlan {
         switch statement.int(1) {
         case Capture.Operation.insert.rawValue: entries.add(.insert, second: second)
         case Capture.Operation.delete.rawValue:
-            entries.add(.delete, second: second)
-            entries.oldValues = oldPlaces.map { $0.map { statement.value($0) } ?? .null }
+            entries.add(
+                .delete, second: second,
+                oldValues: oldPlaces.map { $0.map { statement.value($0) } ?? .null })
         default:
             entries.add(.update, second: second, columns: changedColumns(statement))
         }
