@@ -13,9 +13,15 @@ import Testing
     /// Connects, and does what `body` says with `s`; `hello` is the node's own first frame.
     private static func stranger(_ body: String) -> String {
         """
-        import os, random, socket, struct, sys, time
+        import ctypes, ctypes.util, os, random, socket, struct, sys, time
         host, port = sys.argv[1].rsplit(":", 1)
         random.seed(int(sys.argv[2]))
+        xxhash = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0").XXH3_64bits
+        xxhash.argtypes, xxhash.restype = [ctypes.c_char_p, ctypes.c_size_t], ctypes.c_uint64
+        def close(frame):
+            # With the checksum that belongs to it.
+            body = bytes(frame[4:-8])
+            return bytes(frame[:4]) + body + struct.pack("<Q", xxhash(body, len(body)))
         def connect():
             s = socket.create_connection((host, int(port)), timeout=20)
             return s
@@ -79,6 +85,7 @@ import Testing
                         except (EOFError, ConnectionError): time.sleep(0.05)
                     bad = bytearray(own)
                     bad[place] ^= 1 << random.randrange(8)
+                    if place < len(own) - 8: bad = close(bad)
                     try: s.sendall(bad + os.urandom(random.randrange(40)))
                     except ConnectionError: pass
                     s.close()
@@ -144,7 +151,7 @@ import Testing
                 own[place] = own[place + 1] = 23
                 run = own.index(b"\\x61n\\x78\\x20") + 4
                 own[run:run + 4] = b"beef"
-                s.sendall(own)
+                s.sendall(close(own))
                 drain(s)
                 """), [try #require(ann.address), "1"])
         try await flock.until("ann tells about the version") { ann.log.contains("protocol") }

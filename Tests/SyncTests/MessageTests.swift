@@ -228,4 +228,24 @@ import Wire
         let error = #expect(throws: WireError.self) { _ = try Message(decoding: [99, 0xa0]) }
         #expect(error?.code == .unknownKind)
     }
+
+    @Test func damagedFrameIsNoFrame() throws {
+        var random = SeededGenerator(seed: 5)
+        for count in [0, 1, 7, 8, 9, 300, 5_000] {
+            let frame = (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+            let closed = FrameChecksum.close(frame)
+            #expect(closed.count == count + FrameChecksum.bytes)
+            #expect(try FrameChecksum.open(closed) == frame)
+            for place in closed.indices where place < 400 {
+                var damaged = closed
+                damaged[place] ^= UInt8(1 + random.below(255))
+                #expect(throws: WireError.self) { _ = try FrameChecksum.open(damaged) }
+                #expect(throws: WireError.self) {
+                    _ = try FrameChecksum.open(Array(closed[..<place]))
+                }
+            }
+        }
+        // The same on every machine: XXH3 of nothing, little-endian.
+        #expect(FrameChecksum.close([]) == [0xc2, 0x94, 0xd3, 0x38, 0x05, 0x80, 0x06, 0x2d])
+    }
 }

@@ -1,6 +1,14 @@
 // Addresses at which peers were last reached. A hint: a missing or damaged file costs some seconds
 // of looking for peers, and nothing else.
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
 /// The content of `peers.json`.
 package struct PeerCache: Sendable, Equatable {
     package struct Entry: Sendable, Equatable {
@@ -25,6 +33,9 @@ package struct PeerCache: Sendable, Equatable {
     /// Newest first.
     package private(set) var entries: [Entry]
 
+    /// Why the file could not be read; its absence is no problem.
+    package private(set) var problem: String?
+
     package static let entriesMax = 256
     package static let addressesMax = 4
     private static let fileBytesMax = 1 << 20
@@ -48,8 +59,15 @@ package struct PeerCache: Sendable, Equatable {
 
     /// The remembered peers of `home`; none when the file is missing or damaged.
     package init(of home: Home) {
-        let content = try? AtomicFile.read(home.peersPath, bytesMax: Self.fileBytesMax)
-        self.init(content: content ?? [])
+        var content: [UInt8] = []
+        var problem: String?
+        do { content = try AtomicFile.read(home.peersPath, bytesMax: Self.fileBytesMax) } catch {
+            if error.number != ENOENT {
+                problem = error.explain("cannot read the remembered peers in \(home.peersPath)")
+            }
+        }
+        self.init(content: content)
+        self.problem = problem
     }
 
     /// The peers of the file's content; none when it is damaged.

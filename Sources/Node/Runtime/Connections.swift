@@ -4,6 +4,7 @@
 internal import Discovery
 internal import Sync
 internal import Transport
+internal import Wire
 
 /// One TCP connection as the engine sees it.
 final class PeerConnection: Link {
@@ -24,7 +25,7 @@ final class PeerConnection: Link {
 
     var queuedBytes: Int { stream.queuedBytes }
 
-    func send(_ frame: [UInt8]) { _ = stream.write(encoder.encode(frame)) }
+    func send(_ frame: [UInt8]) { _ = stream.write(encoder.encode(FrameChecksum.close(frame))) }
 
     func close() {
         isWanted = false
@@ -34,7 +35,7 @@ final class PeerConnection: Link {
     func feed(_ bytes: RawSpan) { decoder.feed(bytes) }
 
     /// The next whole frame that has come in; nil until more bytes come.
-    func nextFrame() throws -> [UInt8]? { try decoder.next() }
+    func nextFrame() throws -> [UInt8]? { try decoder.next().map { try FrameChecksum.open($0) } }
 
     /// The peer has said who it is, and may send more at once.
     func trust() { decoder.limits = .afterHello }

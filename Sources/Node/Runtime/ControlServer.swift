@@ -124,6 +124,7 @@ final class ControlServer {
                 service.loop.soon { [unowned service] in service.pump() }
             }
         } catch {
+            service.noteIfDiskFailed(error)
             client.send(.error(ControlError.of(error)))
         }
     }
@@ -268,7 +269,10 @@ final class ControlServer {
             client.send(.result(result))
         } catch let error as StoreError where error.isRetryable {
             return false
-        } catch { client.send(.error(ControlError.of(error))) }
+        } catch {
+            service.noteIfDiskFailed(error)
+            client.send(.error(ControlError.of(error)))
+        }
         return true
     }
 }

@@ -15,6 +15,8 @@ package final class NodeContext {
     package let replica: Replica
     let marker: Marker
     private let locks: [FileLock]
+    /// Told of what keeps facts from being whole, apart from a locked database.
+    var onTrouble: ((any Error) -> Void)?
 
     /// Takes the locks, opens the database and proves that it is the one that was left.
     package init(home: Home, pid: Int32) throws {
@@ -79,8 +81,9 @@ extension NodeContext {
     }
 
     func statusFacts(peers: [PeerFact], live: LiveFacts?) throws -> JSONValue {
-        // A locked database must not keep anyone from seeing how things stand.
-        let summary = try? replica.summary()
+        // Neither a locked database nor a failing disk must keep anyone from seeing how things stand.
+        var summary: ReplicaSummary?
+        do { summary = try replica.summary() } catch { onTrouble?(error) }
         var vector = JSONObject()
         for entry in replica.vector.entries {
             vector.append(entry.origin.hex, .int(Int64(entry.number)))

@@ -34,11 +34,11 @@ package final class Marker {
     ) throws {
         path = home.markerPath
         database = replica.path
-        let old = Marker.read(path)
+        let (old, trouble) = Marker.read(path)
         let identity = try Marker.identity(of: replica.path)
         let boot = boot ?? Marker.bootID()
         if let reason = Marker.doubt(old, identity: identity, boot: boot, replica: replica) {
-            try replica.takeNewOrigin(because: reason)
+            try replica.takeNewOrigin(because: trouble ?? reason)
         }
         content = MarkerContent(
             nonce: Int64(bitPattern: random() >> 1), origin: replica.origin,
@@ -158,7 +158,12 @@ package final class Marker {
         #endif
     }
 
-    private static func read(_ path: String) -> MarkerContent? {
-        (try? AtomicFile.read(path, bytesMax: 4096)).flatMap { MarkerContent(content: $0) }
+    /// What the file says, and what kept it from being read, other than that there is none.
+    private static func read(_ path: String) -> (content: MarkerContent?, trouble: String?) {
+        do {
+            return (MarkerContent(content: try AtomicFile.read(path, bytesMax: 4096)), nil)
+        } catch {
+            return (nil, error.number == ENOENT ? nil : error.explain("cannot read \(path)"))
+        }
     }
 }

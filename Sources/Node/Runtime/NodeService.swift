@@ -121,6 +121,10 @@ final class NodeService {
         let listening = listenAddress ?? "nowhere"
         log.info(
             "node \(context.name) (\(context.identity.node.prefix(8))) listens on \(listening)")
+        for (_, problem) in context.replica.problems.sorted(by: { $0.key < $1.key }) {
+            log.warning(problem)
+        }
+        context.onTrouble = { [unowned self] in storeFailed($0) }
         engine.storeChanged(now: now)
         pump()
         onReady?()
@@ -144,7 +148,9 @@ final class NodeService {
     }
 
     private func startPeers() {
-        let remembered = PeerCache(of: context.home).entries.map { entry in
+        let cache = PeerCache(of: context.home)
+        if let problem = cache.problem { log.warning(problem) }
+        let remembered = cache.entries.map { entry in
             RememberedPeer(
                 node: entry.node, name: entry.name,
                 addresses: entry.addresses.map { PeerAddress(host: $0.host, port: $0.port) })
@@ -257,6 +263,12 @@ final class NodeService {
     func storeFailed(_ error: any Error) {
         if (error as? StoreError)?.isRetryable == true { return }
         noteStoreProblem("\(error)")
+    }
+
+    /// Who asked is told anyway; a disk that fails is everybody's business.
+    func noteIfDiskFailed(_ error: any Error) {
+        let code = (error as? StoreError)?.code
+        if code == .disk || code == .damaged { storeFailed(error) }
     }
 
     /// Said aloud once, and not again every time it is tried.

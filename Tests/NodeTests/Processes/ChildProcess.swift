@@ -198,11 +198,13 @@ enum Files {
         }
     }
 
-    static func write(_ text: String, to path: String) {
+    static func write(_ text: String, to path: String) { write(Array(text.utf8), to: path) }
+
+    /// In place: a file that exists stays the same file.
+    static func write(_ bytes: [UInt8], to path: String) {
         let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard file >= 0 else { return }
         defer { _ = close(file) }
-        let bytes = Array(text.utf8)
         writeAll(file, bytes)
     }
 

@@ -21,6 +21,8 @@ final class TestNode {
     let prefix: [String]
     /// Words before the node itself, to run it on a machine of the bed.
     var machine: [String] = []
+    /// Words right before the program, such as those of a tracer.
+    var tracer: [String] = []
     private(set) var process: ChildProcess?
     /// Where it listens, once it has run.
     private(set) var address: String?
@@ -80,7 +82,7 @@ final class TestNode {
     /// Starts the node and does not wait.
     func launch(peers: [TestNode] = [], _ options: [String] = []) throws {
         var words =
-            prefix + [
+            prefix + tracer + [
                 Flock.program, "--home", home, "run", "--no-discovery", "--listen",
                 address ?? "\(flock.host):0",
             ]
