@@ -65,7 +65,7 @@ extension SyncEngine {
     }
 
     /// Where this peer can be dialled: the address that was, or its host with its listening port.
-    private func dialableAddress(of peer: PeerLink, _ hello: HelloMessage) -> PeerAddress? {
+    func dialableAddress(of peer: PeerLink, _ hello: HelloMessage) -> PeerAddress? {
         guard let address = peer.address else { return nil }
         if case .dialed = peer.session.direction { return address }
         guard hello.listenPort > 0 else { return nil }

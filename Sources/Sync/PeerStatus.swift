@@ -116,6 +116,10 @@ extension SyncEngine {
     }
 
     private func describe(_ peer: PeerLink, in status: inout PeerStatus) {
+        // Where it is now comes first, whatever was known before.
+        if let hello = peer.session.peer, let address = dialableAddress(of: peer, hello) {
+            status.addresses = [address] + status.addresses.filter { $0 != address }
+        }
         status.lastSeenAt = peer.session.lastHeardAt
         status.bytesIn = peer.bytesIn
         status.bytesOut = peer.bytesOut

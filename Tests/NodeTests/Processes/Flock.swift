@@ -84,8 +84,10 @@ final class Flock {
     }
 
     /// Starts a foreign program.
-    func spawn(_ words: [String], name: String) throws -> ChildProcess {
-        try ChildProcess(words, log: nextLog(name))
+    func spawn(
+        _ words: [String], name: String, environment: [String: String] = [:]
+    ) throws -> ChildProcess {
+        try ChildProcess(words, log: nextLog(name), environment: environment)
     }
 
     private func nextLog(_ name: String) -> String {

@@ -30,11 +30,12 @@ final class NodeBed {
         return isRequired
     }()
 
-    init(machines: Int, in flock: Flock) async throws {
+    /// - Parameter environment: as the head of the script says, such as the kind of switch.
+    init(machines: Int, in flock: Flock, environment: [String: String] = [:]) async throws {
         self.flock = flock
         holder = try flock.spawn(
             [Self.script, "run", "\(machines)", "/bin/sh", "-c", "echo ready; exec cat"],
-            name: "bed")
+            name: "bed", environment: environment)
         try await holder.line(with: "ready")
     }
 
