@@ -169,4 +169,54 @@ import Testing
         }
         flock.expect(apps[0].output.contains("busy 0 "), apps[0].output + apps[0].errors)
     }
+
+    /// The app and the node share the disk that is full, and the node is killed on it.
+    @Test(.enabled(if: SmallDisk.isAvailable, "needs mount namespaces; the reason is on stderr"))
+    func diskFilledByAnAppIsSurvived() async throws {
+        let flock = Flock()
+        let bob = try await flock.nodes("bob", schema: Self.jobs)[0]
+        let disk = try await SmallDisk(flock.path("ann"), megabytes: 2, in: flock)
+        let ann = try await flock.node("ann", prefix: disk.prefix)
+        try await bob.start()
+        try await ann.start(peers: [bob])
+        try await ann.shows("SELECT count(*) FROM jobs", "0")
+        let app = try await flock.run(
+            disk.prefix + [
+                Flock.python, "-c",
+                """
+                import sqlite3, sys
+                c = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)
+                done = failed = 0
+                while failed < 20:
+                    try:
+                        c.execute("INSERT INTO jobs VALUES(?, ?, 1)", ("app-%d" % done, "x" * 2000))
+                        done += 1
+                    except sqlite3.OperationalError as error:
+                        assert "full" in str(error) or "I/O" in str(error), error
+                        failed += 1
+                print(done)
+                """, ann.file,
+            ])
+        #expect(app.code == 0, "\(app)")
+        let committed = app.output.filter { $0 != "\n" }
+        #expect((Int(committed) ?? 0) > 50, "\(app)")
+        try await flock.until("ann says that its disk is full") { ann.log.contains(" error ") }
+        // Killed and started where nothing can be written: it says so, or waits for better times.
+        ann.kill()
+        try ann.launch(peers: [bob])
+        try await flock.until("ann runs or says why not") {
+            let isUp = try await ann.command("status", "--json").json["running"] == true
+            return isUp || ann.process?.isRunning == false
+        }
+        if ann.process?.isRunning == false {
+            flock.expect(
+                ann.log.contains("full") || ann.log.contains("No space"), "ended in silence")
+        }
+        try await disk.remount("size=100m")
+        if ann.process?.isRunning == false { try await ann.start(peers: [bob]) }
+        try await bob.shows("SELECT count(*) FROM jobs", committed)
+        try await flock.converge(ann, bob)
+        try await ann.expectSound()
+        #expect(try await ann.stop() == 0)
+    }
 }

@@ -4,6 +4,7 @@ import CausalModel
 import Node
 import SQLite
 import Store
+import Testing
 import Values
 
 /// Collects dots from copies of files and from stopped nodes, and remembers contradictions.
@@ -53,5 +54,29 @@ struct DotLedger {
     static func copy(_ file: String, to path: String) throws {
         let connection = try Connection(path: file, mode: .readWrite)
         try connection.run("VACUUM INTO ?1", [.text(Array(path.utf8))])
+    }
+}
+
+extension TestNode {
+    /// What contradicts itself in the file of a stopped node.
+    func contradictions() throws -> [String] {
+        try Replica(path: file, environment: .system).verify()
+    }
+}
+
+extension Flock {
+    /// What holds for stopped nodes that were equal: whole files, kernels that the tables show, and
+    /// no dot with two meanings.
+    func expectProof(
+        of nodes: [TestNode], at place: SourceLocation = #_sourceLocation
+    ) async throws {
+        var ledger = DotLedger()
+        for node in nodes {
+            try await node.expectSound(at: place)
+            let found = try node.contradictions()
+            expect(found.isEmpty, "\(node.name): \(found)", at: place)
+            try ledger.add(node.file, seenAt: node.name)
+        }
+        expect(ledger.contradictions.isEmpty, "\(ledger.contradictions)", at: place)
     }
 }

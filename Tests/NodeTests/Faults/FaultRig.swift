@@ -143,9 +143,35 @@ final class FaultRig {
             log: ann.log, refused: refused,
             trace: String(decoding: Files.read(trace) ?? [], as: UTF8.self))
         ann.tracer = []
-        try await recover()
+        try await recover(DotLedger())
         _ = unlink(trace)
         return outcome
+    }
+
+    /// Kills ann again and again at these calls, while apps write, and lets it recover in the end.
+    func runKills(_ points: [FaultPoint]) async throws {
+        runCount += 1
+        restore()
+        try bob.launch()
+        try await settled("bob runs") { bob.isAnswering }
+        var ledger = DotLedger()
+        for (round, point) in points.enumerated() {
+            let trace = flock.path("trace-\(runCount)-\(round)")
+            ann.tracer = point.tracer(trace: trace)
+            for node in [ann, bob] {
+                let key = "\(node.name)-round-\(round)"
+                try commit(node, "INSERT INTO jobs VALUES('\(key)', 'committed', 1)", [key])
+            }
+            try ann.launch(peers: [bob])
+            try await settled("ann is killed or has nothing to do") {
+                ann.process?.isRunning != true || areEqual()
+            }
+            ann.kill()
+            _ = unlink(trace)
+            try look(into: &ledger, "round \(round)")
+        }
+        ann.tracer = []
+        try await recover(ledger)
     }
 
     private func refusals(_ trace: String) -> [String] {
@@ -160,6 +186,8 @@ final class FaultRig {
             ann.process?.isRunning != true || isLasting && ann.log.contains(" error ")
         }
         try await settled("ann catches up") { isOver() || areEqual() }
+        // An app that writes after ann's end recovers the file; every other time ann has to.
+        if ann.process?.isRunning != true, runCount % 2 == 0 { return }
         try commit(
             ann,
             "INSERT INTO jobs VALUES('ann-a', 'committed', 1), ('ann-b', 'committed', 2), "
@@ -191,8 +219,16 @@ final class FaultRig {
     // MARK: Afterwards
 
     /// Starts ann without faults; both become equal, and nothing is lost or told twice.
-    private func recover() async throws {
-        var ledger = DotLedger()
+    private func recover(_ earlier: DotLedger) async throws {
+        var ledger = earlier
+        try look(into: &ledger, "after the fault")
+        try ann.launch(peers: [bob])
+        try await settled("ann and bob are equal after the fault") { areEqual() }
+        try await checkEnd(&ledger)
+    }
+
+    /// Notes what the dots of both files name, with ann stopped and bob running.
+    private func look(into ledger: inout DotLedger, _ when: String) throws {
         let copies = ["ann", "bob"].map { flock.path("\($0)-\(runCount).db") }
         defer { for path in copies { for end in ["", "-wal", "-shm"] { _ = unlink(path + end) } } }
         // Not opened: whoever opens it would recover it in the node's place.
@@ -200,10 +236,10 @@ final class FaultRig {
             if let bytes = Files.read(ann.file + end) { Files.write(bytes, to: copies[0] + end) }
         }
         try DotLedger.copy(bob.file, to: copies[1])
-        for path in copies { try ledger.add(path, seenAt: "\(path) after the fault") }
+        for path in copies { try ledger.add(path, seenAt: "\(path) \(when)") }
+    }
 
-        try ann.launch(peers: [bob])
-        try await settled("ann and bob are equal after the fault") { areEqual() }
+    private func checkEnd(_ ledger: inout DotLedger) async throws {
         for node in [ann, bob] {
             let code = try await node.stop()
             flock.expect(code == 0, "\(node.name) ends with \(code)")
@@ -221,6 +257,7 @@ final class FaultRig {
             try ledger.add(node.file, seenAt: "\(node.name) at the end")
         }
         flock.expect(ledger.contradictions.isEmpty, "\(ledger.contradictions)")
+        flock.expect(ledger.count > Self.bulkRows, "only \(ledger.count) dots were seen")
     }
 
     private func checkContent(of node: TestNode) throws {
@@ -234,7 +271,7 @@ final class FaultRig {
         let bulk = try reader.integer("SELECT count(*) FROM jobs WHERE id LIKE 'bulk-%'")
         flock.expect(bulk == Int64(Self.bulkRows), "\(node.name) has \(bulk ?? 0) rows of the bulk")
 
-        let problems = try verify(node)
+        let problems = try node.contradictions()
         flock.expect(problems.isEmpty, "\(node.name): \(problems)")
         let replica = try Replica(path: node.file, environment: .system)
         var kept: Set<String> = []
@@ -251,11 +288,6 @@ final class FaultRig {
             flock.expect(kept.contains(title), "\(node.name) has lost '\(title)'")
         }
     }
-}
-
-/// What contradicts itself in the file of a stopped node.
-func verify(_ node: TestNode) throws -> [String] {
-    try Replica(path: node.file, environment: .system).verify()
 }
 
 extension TestNode {

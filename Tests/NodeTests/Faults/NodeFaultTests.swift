@@ -16,8 +16,8 @@ import Darwin
 @Suite(
     .fewAtOnce, .enabled(if: Strace.isAvailable, "needs strace; the reason is on stderr"))
 struct NodeFaultTests {
-    private static let killsInCI = 16
-    private static let errorsInCI = 14
+    private static let killsInCI = 40
+    private static let errorsInCI = 24
 
     @Test(.timeLimit(.minutes(FaultMode.isFull ? 300 : 10)), arguments: FaultRig.Role.allCases)
     func killedAtAnyCall(role: FaultRig.Role) async throws {
@@ -38,6 +38,25 @@ struct NodeFaultTests {
                 "\(role), \(point): nothing was said of \(outcome.refused.first ?? "")\n\(outcome.log)"
             )
         }
+    }
+
+    /// The same file through kill after kill: each start goes on from what the last one left.
+    @Test(.timeLimit(.minutes(FaultMode.isFull ? 300 : 10)), arguments: FaultRig.Role.allCases)
+    func killedAgainAndAgain(role: FaultRig.Role) async throws {
+        let seed = FaultMode.seed
+        var random = SeededGenerator(seed: seed)
+        let rig = try await FaultRig(role)
+        let plain = try await rig.run(nil)
+        let all = try FaultPoint.all(in: plain.trace, home: rig.ann.home).kills
+        for series in 1...(FaultMode.isFull ? 20 : 1) {
+            do {
+                try await rig.runKills((1...12).map { _ in all[random.below(all.count)] })
+            } catch {
+                Issue.record("\(role), seed \(seed), series \(series): \(error)")
+                return
+            }
+        }
+        print("kill after kill, \(role), seed \(seed)")
     }
 
     /// Traces the scenario once, then runs it with each of the faults.
