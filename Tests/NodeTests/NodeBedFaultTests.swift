@@ -58,10 +58,15 @@ struct NodeBedFaultTests {
     @Test func thirtyPerCentLossIsSlowAndNothingElse() async throws {
         let cluster = try await BedCluster(environment: Self.switchInUserSpace)
         try await cluster.start(secondsBetweenWrites: "0.2")
+        let before = try await cluster.bed.retransmissions(on: 1)
         try await link(cluster.bed, "*", "*", loss: 30)
-        try await cluster.pause(full: 120, short: 5)
+        try await cluster.pause(full: 120, short: 10)
         try await cluster.progress()
-        try await cluster.finish(withinSeconds: 600)
+        try await cluster.quiet(withinSeconds: 600)
+        let after = try await cluster.bed.retransmissions(on: 1)
+        #expect(after > before + 10, "nothing was lost")
+        print("30 % loss: \(after - before) segments sent again")
+        try await cluster.finish()
     }
 
     @Test func delayWithJitterIsSlowAndNothingElse() async throws {
@@ -71,6 +76,13 @@ struct NodeBedFaultTests {
         try await link(cluster.bed, "*", "*", delay: 200, jitter: 80)
         try await cluster.pause(full: 120, short: 5)
         try await cluster.progress()
+        let (ann, bob) = (cluster.nodes[0], cluster.nodes[1])
+        let began = ContinuousClock.now
+        try await ann.sql("INSERT INTO own VALUES('\(ann.name)-delayed', 1)")
+        try await bob.shows("SELECT v FROM own WHERE id = 'ann-delayed'", "1")
+        // No frame is faster than the delay less the jitter.
+        #expect(ContinuousClock.now - began > .milliseconds(120), "nothing was delayed")
+        try await ann.sql("DELETE FROM own WHERE id = 'ann-delayed'")
         try await cluster.finish(withinSeconds: 300)
     }
 

@@ -42,6 +42,17 @@ final class NodeBed {
     /// What to put before a program that shall run on a machine; machines count from 1.
     func machine(_ number: Int) -> [String] { inside(["exec", "\(number)"]) }
 
+    /// Segments that machines had to send again.
+    func retransmissions(on machine: Int) async throws -> Int {
+        let answer = try await flock.run(inside(["exec", "\(machine)", "cat", "/proc/net/snmp"]))
+        let lines = answer.output.split(separator: "\n").filter { $0.hasPrefix("Tcp:") }
+            .map { $0.split(separator: " ") }
+        guard lines.count == 2, let place = lines[0].firstIndex(of: "RetransSegs"),
+            let count = Int(lines[1][place])
+        else { throw ProcessError(description: "\(answer)") }
+        return count
+    }
+
     /// Runs a subcommand of the bed to its end.
     func run(_ words: String...) async throws {
         let answer = try await flock.run(inside(words))
