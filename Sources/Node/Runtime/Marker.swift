@@ -37,7 +37,7 @@ package final class Marker {
         let (old, trouble) = Marker.read(path)
         let identity = try Marker.identity(of: replica.path)
         let boot = boot ?? Marker.bootID()
-        if let reason = Marker.doubt(old, identity: identity, boot: boot, replica: replica) {
+        if let reason = try Marker.doubt(old, identity: identity, boot: boot, replica: replica) {
             try replica.takeNewOrigin(because: trouble ?? reason)
         }
         content = MarkerContent(
@@ -55,8 +55,8 @@ package final class Marker {
     /// Why the file may not be the one that was left; nil when it is.
     private static func doubt(
         _ old: MarkerContent?, identity: starling_file_identity, boot: String, replica: Replica
-    ) -> String? {
-        guard let nonce = try? replica.nonce else {
+    ) throws -> String? {
+        guard let nonce = try replica.nonce else {
             // A file that no node has run on has told nobody anything, unless it is a copy.
             return replica.vector.isEmpty ? nil : "the file is a copy or a backup"
         }
