@@ -212,8 +212,10 @@ final class FaultRig {
             && one["vector"]?.numbers == other["vector"]?.numbers
     }
 
-    private func settled(_ what: String, _ condition: () -> Bool) async throws {
-        try await flock.until(what, 90, condition)
+    private func settled(
+        _ what: String, at place: SourceLocation = #_sourceLocation, _ condition: () -> Bool
+    ) async throws {
+        try await flock.until(what, 90, at: place, condition)
     }
 
     // MARK: Afterwards
