@@ -156,7 +156,7 @@ package struct Kernel: Hashable, Sendable {
 
     /// A stamp for a local write: `wanted`, or the least above every stamp of the row.
     package func stamp(atLeast wanted: Stamp) -> Stamp {
-        writes.isEmpty ? wanted : max(wanted, greatestStamp.next)
+        writes.isEmpty || isBroken(.stampNotAboveRow) ? wanted : max(wanted, greatestStamp.next)
     }
 
     /// An insert by a program that saw no row under this key: it replaces all live dots.

@@ -22,7 +22,9 @@ extension Replica {
         defer { isBulk = false }
         return try write {
             hasVisibleChange = false
+            if isBroken(.vectorMovedAtStart) { try advance(to: header.snapshot) }
             let rows = try join(chunk, header)
+            if isBroken(.vectorMovedWithEachChunk) { try advance(to: header.snapshot) }
             try keepPosition(chunk, header)
             return ApplyOutcome(rows: rows, hasChanged: hasVisibleChange)
         }
@@ -70,7 +72,7 @@ extension Replica {
     // MARK: Inside the transaction
 
     private func join(_ chunk: DeltaChunk, _ header: DeltaHeader) throws -> Int {
-        guard vector.covers(header.base) else {
+        guard vector.covers(header.base) || isBroken(.deltaBelowBaseTaken) else {
             throw StoreError(
                 .invalidDelta, "the delta leaves out values that this node does not have")
         }
@@ -142,11 +144,19 @@ extension Replica {
         let mine = old?.context
         row.kernel.join(
             Kernel(writes: writes),
-            hasSeen: { vector.contains($0) || mine?.contains($0) ?? false },
+            hasSeen: {
+                if isBroken(.joinKeepsEverything) { return false }
+                return !isBroken(.receiverVectorNotCounted) && vector.contains($0)
+                    || mine?.contains($0) ?? false
+            },
             otherHasSeen: {
-                header.snapshot.contains($0) || received.context?.contains($0) ?? false
+                if isBroken(.joinKeepsEverything) { return false }
+                return !isBroken(.senderVectorNotCounted) && header.snapshot.contains($0)
+                    || received.context?.contains($0) ?? false
             })
-        guard row.kernel.writes.allSatisfy({ !$0.areValuesOmitted }) else {
+        guard
+            row.kernel.writes.allSatisfy({ !$0.areValuesOmitted }) || isBroken(.deltaBelowBaseTaken)
+        else {
             throw StoreError(.invalidDelta, "a peer left out values that this node does not have")
         }
         if old == nil, row.kernel.isEmpty { return }
@@ -161,6 +171,7 @@ extension Replica {
     private func context(_ mine: VersionVector?, _ header: DeltaHeader, _ received: ChunkRow)
         -> VersionVector?
     {
+        if isBroken(.snapshotVectorForgotten) { return mine ?? received.context }
         if mine == nil, received.context == nil {
             return vector.covers(header.snapshot) ? nil : header.snapshot
         }
@@ -194,7 +205,7 @@ extension Replica {
     }
 
     private func end(_ header: DeltaHeader) throws {
-        guard vector.covers(header.base) else {
+        guard vector.covers(header.base) || isBroken(.deltaBelowBaseTaken) else {
             throw StoreError(.invalidDelta, "the delta begins beyond what this node has")
         }
         if header.snapshot[origin] > vector[origin] {

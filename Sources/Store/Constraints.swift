@@ -58,7 +58,10 @@ extension Replica {
             try addHolders(&candidates, entry: entry, indexes: indexes)
         }
         candidates.sort {
-            $0.birth != $1.birth
+            if isBroken(.firstComeKeepsUnique), $0.row.isShown != $1.row.isShown {
+                return $0.row.isShown
+            }
+            return $0.birth != $1.birth
                 ? $0.birth < $1.birth : $0.key.lexicographicallyPrecedes($1.key)
         }
         for candidate in candidates where candidate.row.isShown {

@@ -138,8 +138,20 @@ final class DeltaReader: DeltaSource {
             },
             context: { try Replica.snapshotVector($0, in: connection) })
         header = DeltaHeader(
-            source: replica.origin, base: base, snapshot: replica.vector, rows: rows,
-            bytes: rows * 100)
+            source: replica.origin, base: base, snapshot: try DeltaReader.snapshot(replica),
+            rows: rows, bytes: rows * 100)
+    }
+
+    private static func snapshot(_ replica: Replica) throws -> VersionVector {
+        guard isBroken(.endAnnouncesHalfReceived) else { return replica.vector }
+        var vector = replica.vector
+        for (ordinal, origin) in replica.origins.enumerated() {
+            let number = try replica.connection.integer(
+                "SELECT max(number) FROM _starling_dot WHERE origin = ?1",
+                [.integer(Int64(ordinal))])
+            vector[origin] = max(vector[origin], UInt64(number ?? 0))
+        }
+        return vector
     }
 
     /// Rows up to the position were sent; of those only what the older snapshot lacks is looked at.
@@ -148,6 +160,9 @@ final class DeltaReader: DeltaSource {
         guard let resume else { return base[origin] }
         let sent = max(base[origin], resume.snapshot[origin])
         let position = resume.position.dot
+        if isBroken(.resumeWithoutLookingAgain), origin <= position.origin {
+            return origin < position.origin ? .max >> 1 : position.number
+        }
         if origin < position.origin { return sent }
         if origin == position.origin { return max(base[origin], min(position.number, sent)) }
         return base[origin]
@@ -176,8 +191,12 @@ final class DeltaReader: DeltaSource {
         _ item: (entry: TableEntry, key: [UInt8], row: Row, dot: Dot),
         to encoder: inout ChunkEncoder
     ) throws {
+        var context = item.row.context
+        var base = base
+        if isBroken(.currentVectorAsContext) { context = replica.vector }
+        if isBroken(.valuesLeftOutByContext), let context { base.join(context) }
         try encoder.add(
-            item.entry, key: item.key, kernel: item.row.kernel, context: item.row.context,
+            item.entry, key: item.key, kernel: item.row.kernel, context: context,
             base: base, layout: { try self.replica.layoutForSending($0, entry: item.entry) })
         last = item.dot
     }
@@ -199,6 +218,7 @@ final class DeltaReader: DeltaSource {
                 continue
             }
             let dot = Dot(current.origin, UInt64(dots.int(0)))
+            if isBroken(.halfReceivedNotOffered), !header.snapshot.contains(dot) { continue }
             guard let entry = replica.tables[dots.int(1)] else { continue }
             let key = dots.bytes(2)
             guard var row = try rowReader.read(entry, key: key, origins: origins) else {

@@ -196,8 +196,9 @@ extension Replica {
         let firstFresh = vector[origin] + 1
         // The first delete has the values of the row as it was, the last those of its successors.
         let deletes = entries.changes.filter { $0.kind == .delete }
+        let first = isBroken(.fleetingValuesTaken) ? deletes.last : deletes.first
         let old = try reader.read(
-            entry, key: key, origins: origins, absentValues: deletes.first?.oldValues)
+            entry, key: key, origins: origins, absentValues: first?.oldValues)
         var row = old ?? Row()
         var entries = entries
         entries.removeFleeting(isShown: row.isShown)
@@ -244,6 +245,10 @@ extension Replica {
         case .insert:
             if isVisible, !row.isShown {
                 row.kernel.insertBeside(nextDot(), stamp, values: [])
+            } else if isBroken(.reinsertLeavesDefaults), let named = entry.access?.columns.first,
+                row.isStored
+            {
+                row.kernel.update(nextDot(), stamp, columns: ColumnSet([named]), values: [])
             } else {
                 row.kernel.insert(nextDot(), stamp, values: [])
             }

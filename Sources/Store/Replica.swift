@@ -162,7 +162,7 @@ package final class Replica {
                 return try connection.transaction {
                     let before = writtenState
                     try rearmIfNeeded()
-                    try foldWithinTransaction()
+                    if !isBroken(.foldAfterApply) { try foldWithinTransaction() }
                     try scanUncaptured()
                     let result = try body()
                     try completeTransaction(before)

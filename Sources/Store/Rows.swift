@@ -164,6 +164,9 @@ extension Replica {
 
     /// The greatest live number of each origin in a kernel.
     static func heads(_ kernel: Kernel) -> [Dot] {
+        if isBroken(.presenceForgotten) {
+            return kernel.writes.filter { !$0.columns.isEmpty }.map(\.dot)
+        }
         if kernel.writes.count == 1 { return [kernel.writes[0].dot] }
         var heads: [Dot] = []
         // Writes are sorted by dot: the last of each origin is its greatest.

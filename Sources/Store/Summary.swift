@@ -75,7 +75,9 @@ extension Replica: SyncReplica {
             // An app's checkpoint may have moved pages without a flush; most often none happened.
             let modified = starling_file_modified(path)
             let isMoved = modified == 0 || modified != syncedModification
-            try connection.syncFiles(includesDatabase: isMoved)
+            if !isBroken(.sentBeforeDurable) {
+                try connection.syncFiles(includesDatabase: isMoved)
+            }
             syncedModification = modified
             syncedDataVersion = version
             needsSync = false

@@ -224,7 +224,7 @@ extension Replica {
         let wasArmed = try entry.armed.map {
             try Capture.isArmed($0, id: entry.id, in: connection)
         }
-        if wasArmed != true { try beginScan(entry, .rows) }
+        if wasArmed != true, !isBroken(.rebuildTrustsJournal) { try beginScan(entry, .rows) }
         try foldOrphanedJournal(entry)
         try arm(entry, schema)
         try beginScan(entry, .rows)

@@ -1,5 +1,6 @@
 // The command: one seed, many seeds, sizes. See `starling-sim --help`.
 
+import CausalModel
 import TestKit
 import TestNetwork
 
@@ -20,6 +21,11 @@ import Darwin
           starling-sim --seeds FIRST,COUNT [--nodes N] [--steps M] [--jobs J] [--minutes T]
               a process for each seed; a failure is run again to find a shorter prefix. Without
               --nodes and --steps each seed draws its own size. Ends with 1 when a seed failed
+          starling-sim --canaries [--jobs J] [--minutes T]
+              breaks each rule of the design in turn (debug builds only); ends with 1 when one of
+              them is not caught within T minutes of one core (10)
+          starling-sim … --canary NAME
+              a run with this rule broken
         """
 
     static func main() {
@@ -29,8 +35,23 @@ import Darwin
             exit(64)
         }
         if options.isHelp { return print(help) }
+        if options.areCanariesRun { exit(CanaryRunner(options).run()) }
+        if let canary = options.canary, !switchOn(canary) {
+            complain("a release build has no canaries: build it with `swift build`")
+            exit(64)
+        }
         if let range = options.seeds { exit(Runner(options, range).run()) }
         exit(runOne(options))
+    }
+
+    /// False in a build that has none.
+    private static func switchOn(_ wanted: Canary) -> Bool {
+        #if DEBUG
+        canary = wanted
+        return true
+        #else
+        return false
+        #endif
     }
 
     static func runOne(_ options: Options) -> Int32 {

@@ -1,5 +1,7 @@
 // The arguments of the command, and the few words it needs of the system.
 
+import CausalModel
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -20,6 +22,8 @@ struct Options {
     var jobs = 2
     var minutes: Int?
     var without: Set<Fault> = []
+    var canary: Canary?
+    var areCanariesRun = false
     var isLogged = false
     var isHelp = false
 
@@ -35,6 +39,14 @@ struct Options {
             switch name {
             case "--help": isHelp = true
             case "--log": isLogged = true
+            case "--canaries": areCanariesRun = true
+            case "--canary":
+                let word = rest.popFirst() ?? ""
+                guard let known = Canary(rawValue: word) else {
+                    let all = Canary.allCases.map(\.rawValue).joined(separator: ", ")
+                    throw UsageError(description: "no canary \(word); there are \(all)")
+                }
+                canary = known
             case "--seed": seed = UInt64(try number(name, rest.popFirst()))
             case "--nodes": nodes = max(2, try number(name, rest.popFirst()))
             case "--steps": steps = try number(name, rest.popFirst())

@@ -1,6 +1,7 @@
 // Many seeds, each in a process of its own: a crash is one failed seed, memory is given back, and a
 // failing run can be run again with fewer steps and fewer faults.
 
+import CausalModel
 import TestKit
 
 #if canImport(Glibc)
@@ -36,12 +37,14 @@ final class Runner {
         var startedAt: Int64 = 0
         var text = ""
         var isFailed = false
+        var canary: Canary?
 
         var arguments: [String] {
             var words = ["--seed", "\(seed)", "--nodes", "\(nodes)", "--steps", "\(steps)"]
             if !without.isEmpty {
                 words += ["--without", without.map(\.rawValue).joined(separator: ",")]
             }
+            if let canary { words += ["--canary", canary.rawValue] }
             return words
         }
     }
@@ -61,7 +64,7 @@ final class Runner {
             }
             while running.count >= options.jobs { collect() }
             if failed.count >= 5 { break }
-            spawn(sized(seed))
+            spawn(Self.sized(seed, options, canary: options.canary))
         }
         while !running.isEmpty { collect() }
         isExplaining = true
@@ -75,13 +78,13 @@ final class Runner {
     }
 
     /// Without --nodes and --steps each seed has its own size.
-    private func sized(_ seed: UInt64) -> Run {
+    static func sized(_ seed: UInt64, _ options: Options, canary: Canary?) -> Run {
         var generator = SeededGenerator(seed: seed ^ 0x517e)
         let nodes = 2 + generator.below(4)
         let steps = 50 + generator.below(450)
         return Run(
             seed: seed, nodes: options.nodes ?? nodes, steps: options.steps ?? steps,
-            without: options.without.sorted { $0.rawValue < $1.rawValue })
+            without: options.without.sorted { $0.rawValue < $1.rawValue }, canary: canary)
     }
 
     // MARK: Processes

@@ -61,6 +61,7 @@ package final class Marker {
             return replica.vector.isEmpty ? nil : "the file is a copy or a backup"
         }
         guard let old else { return "the file came from another home folder" }
+        if isBroken(.restoreUnnoticed) { return nil }
         if old.nonce != nonce { return "the file is an older copy, or another one" }
         if old.device != identity.device || old.inode != identity.inode
             || old.born != identity.born
@@ -71,7 +72,7 @@ package final class Marker {
         if replica.vector[replica.origin] < old.exported {
             return "the file is older than what was sent from it"
         }
-        if old.boot != boot, !old.isClean {
+        if old.boot != boot, !old.isClean, !isBroken(.sentBeforeDurable) {
             return "the machine stopped before the last changes were surely on disk"
         }
         return nil

@@ -1,0 +1,37 @@
+// Wrong designs that a debug build can switch on, one at a time: a checker that does not catch them
+// all proves nothing. A release build has none of them.
+
+/// A rule that the simulator breaks on purpose; its name is what `starling-sim --canary` takes.
+///
+/// Each was shipped by somebody, was caught by a model of this design, or was a defect of this
+/// project. Those about membership and collection stand in the tests' model of the design.
+package enum Canary: String, CaseIterable, Sendable {
+    // The vector.
+    case vectorMovedAtStart, vectorMovedWithEachChunk, endAnnouncesHalfReceived
+    // The join.
+    case receiverVectorNotCounted, senderVectorNotCounted, snapshotVectorForgotten
+    case currentVectorAsContext, joinKeepsEverything
+    // The delta.
+    case halfReceivedNotOffered, presenceForgotten, valuesLeftOutByContext, deltaBelowBaseTaken
+    case resumeWithoutLookingAgain
+    // Local writes.
+    case stampNotAboveRow, reinsertLeavesDefaults, foldAfterApply
+    // Durability and identity.
+    case sentBeforeDurable, restoreUnnoticed
+    // Constraints and digests.
+    case firstComeKeepsUnique, digestsComparedHalfReceived
+    // Defects that the simulator found.
+    case rebuildTrustsJournal, fleetingValuesTaken
+}
+
+#if DEBUG
+/// Set once, before the first replica is opened, by the simulator alone.
+package nonisolated(unsafe) var canary: Canary?
+
+/// Whether the rule is broken on purpose.
+package func isBroken(_ rule: Canary) -> Bool { canary == rule }
+#else
+/// Whether the rule is broken on purpose: never in a release build.
+@inlinable @inline(__always)
+package func isBroken(_ rule: Canary) -> Bool { false }
+#endif

@@ -1,0 +1,61 @@
+// Breaks each rule of the design in turn, and demands that some seed fails: who finds nothing in a
+// broken design has proved nothing about a sound one.
+
+import CausalModel
+import TestKit
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+struct CanaryRunner {
+    private let options: Options
+
+    init(_ options: Options) { self.options = options }
+
+    /// The exit code: 1 when a canary survived.
+    func run() -> Int32 {
+        var survivors: [Canary] = []
+        for canary in Canary.allCases {
+            let started = monotonicMilliseconds()
+            let limit = Int64(options.minutes ?? 10) * 60_000
+            var seed: UInt64 = 1
+            var caught: String?
+            while caught == nil, monotonicMilliseconds() - started < limit {
+                caught = failure(of: canary, seed: seed)
+                seed += 1
+            }
+            let seconds = (monotonicMilliseconds() - started) / 100
+            if let caught {
+                print("\(canary.rawValue): caught by seed \(seed - 1) in \(seconds / 10).\(seconds % 10) s: \(caught)")
+            } else {
+                survivors.append(canary)
+                print("\(canary.rawValue): NOT CAUGHT by \(seed - 1) seeds in \(seconds / 10) s")
+            }
+            fflush(nil)
+        }
+        print("\(Canary.allCases.count - survivors.count) canaries caught, \(survivors.count) not")
+        return survivors.isEmpty ? 0 : 1
+    }
+
+    /// What a seed says of a broken rule; nil when it sees nothing.
+    private func failure(of canary: Canary, seed: UInt64) -> String? {
+        let run = Runner.sized(seed, options, canary: canary)
+        let words = run.arguments.joined(separator: " ")
+        guard let pipe = popen("exec /proc/\(getpid())/exe \(words) 2>&1", "r") else { return nil }
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        while true {
+            let count = fread(&buffer, 1, buffer.count, pipe)
+            if count == 0 { break }
+            if text.count < 65_536 { text += buffer[..<count] }
+        }
+        guard pclose(pipe) != 0 else { return nil }
+        let line = String(decoding: text, as: UTF8.self).split(separator: "\n").first ?? "a crash"
+        return String(line.prefix(160))
+    }
+}
