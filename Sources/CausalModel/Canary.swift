@@ -24,7 +24,7 @@ package enum Canary: String, CaseIterable, Sendable {
     case rebuildTrustsJournal, fleetingValuesTaken
 }
 
-#if DEBUG
+#if DEBUG || STARLING_CANARIES
 /// Set once, before the first replica is opened, by the simulator alone.
 package nonisolated(unsafe) var canary: Canary?
 

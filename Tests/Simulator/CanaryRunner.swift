@@ -31,7 +31,9 @@ struct CanaryRunner {
             }
             let seconds = (monotonicMilliseconds() - started) / 100
             if let caught {
-                print("\(canary.rawValue): caught by seed \(seed - 1) in \(seconds / 10).\(seconds % 10) s: \(caught)")
+                print(
+                    "\(canary.rawValue): caught by seed \(seed - 1) in \(seconds / 10).\(seconds % 10) s: \(caught)"
+                )
             } else {
                 survivors.append(canary)
                 print("\(canary.rawValue): NOT CAUGHT by \(seed - 1) seeds in \(seconds / 10) s")

@@ -18,8 +18,7 @@ extension Simulation {
         }
         backups.append(
             Backup(
-                machine: machine.index, files: files, vector: replica.vector,
-                tables: machine.tables))
+                machine: machine.index, files: files, vector: replica.vector))
         if backups.count > 4 { backups.remove(at: generator.below(4)) }
         note("\(machine.name) is backed up")
     }
@@ -39,9 +38,9 @@ extension Simulation {
         if !isInPlace { removeFile(machine.path) }
         removeFile(machine.path + "-wal")
         for file in backup.files { writeFile(machine.path + file.suffix, file.bytes) }
-        machine.tables = backup.tables
         lastContent[machine.index] = nil
         try machine.openApps()
+        findTables(machine)
         restartLater(machine)
     }
 

@@ -128,6 +128,7 @@ final class Machine {
                     random: { self.simulation.random.next() }, boot: "boot \(boots)")
             }
             self.observed = observed
+            if let reason = replica.problems["origin"] { simulation.note("\(name) \(reason)") }
             simulation.watchExports(self)
             startFailure = nil
             hasStoreTrouble = false
@@ -203,6 +204,7 @@ final class Machine {
     func powerUp() throws {
         isPowered = true
         try openApps()
+        simulation.findTables(self)
         start()
     }
 

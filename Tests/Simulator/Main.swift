@@ -46,7 +46,7 @@ import Darwin
 
     /// False in a build that has none.
     private static func switchOn(_ wanted: Canary) -> Bool {
-        #if DEBUG
+        #if DEBUG || STARLING_CANARIES
         canary = wanted
         return true
         #else

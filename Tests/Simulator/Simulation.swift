@@ -64,7 +64,6 @@ final class Simulation {
         var machine: Int
         var files: [(suffix: String, bytes: [UInt8])]
         var vector: VersionVector
-        var tables: Set<String>
     }
 
     init(seed: UInt64, nodes: Int, without: Set<Fault>, isVerbose: Bool) throws {
@@ -122,8 +121,8 @@ final class Simulation {
         let machine = Machine(machines.count, self)
         machines.append(machine)
         for file in backup.files { writeFile(machine.path + file.suffix, file.bytes) }
-        machine.tables = backup.tables
         try machine.openApps()
+        findTables(machine)
         return machine
     }
 
@@ -254,13 +253,25 @@ final class Simulation {
     /// Large clusters are looked at now and then, small ones after every delivery.
     func shouldLook() -> Bool { machines.count <= 3 || chance(1, in: 8) }
 
+    /// A peer's schema was taken up.
     func learnTables(_ machine: Machine) {
-        machine.enterApp()
-        for table in plan.tables where !machine.tables.contains(table.name) {
-            let found = try? machine.strict?.query("PRAGMA table_info(\(table.quotedName))")
-            if found?.isEmpty == false { machine.tables.insert(table.name) }
-        }
+        findTables(machine)
         machine.enterNode()
+    }
+
+    /// The tables that are in the file now: a flush too few, and one that was made is gone.
+    func findTables(_ machine: Machine) {
+        machine.enterApp()
+        for table in plan.tables {
+            guard
+                let found = try? machine.strict?.query("PRAGMA table_info(\(table.quotedName))")
+            else { continue }
+            if found.isEmpty {
+                machine.tables.remove(table.name)
+            } else {
+                machine.tables.insert(table.name)
+            }
+        }
     }
 
     /// Invariant 1, at every summary: equal vectors of whole nodes mean equal digests.
