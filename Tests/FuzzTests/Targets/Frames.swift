@@ -15,6 +15,7 @@ extension FuzzTarget {
             return [
                 [3, 15, 60] + encoder.encode([1, 2, 3]) + encoder.encode([]),
                 [0, 15, 60] + encoder.encode([UInt8](repeating: 7, count: 40)),
+                [9, 15, 60] + encoder.encode(FrameChecksum.close([1, 2, 3])),
                 [9, 255, 255] + FrameEncoder(frameBytesMax: 200).encode(Array(0..<150)),
             ]
         },
@@ -29,6 +30,13 @@ extension FuzzTarget {
             try promise(
                 whole.messages == pieces.messages && whole.failed == pieces.failed,
                 "pieces of \(piece) bytes give other messages than the whole")
+            for message in whole.messages {
+                try promise(
+                    try FrameChecksum.open(FrameChecksum.close(message)) == message,
+                    "a closed frame does not open")
+                guard let content = try? FrameChecksum.open(message) else { continue }
+                try promise(FrameChecksum.close(content) == message, "a frame has two checksums")
+            }
             let encoder = FrameEncoder(frameBytesMax: limits.frameBytesMax)
             let again = whole.messages.flatMap { encoder.encode($0) }
             let round = try decoded(again, pieces: piece, limits)
