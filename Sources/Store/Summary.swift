@@ -69,8 +69,7 @@ extension Replica: SyncReplica {
     /// flushed again when neither this connection nor another committed since.
     package func makeDurable() throws {
         try translated {
-            let version = try connection.cachedInteger("PRAGMA data_version") ?? 0
-            guard needsSync || version != syncedDataVersion else { return }
+            guard let version = try unflushedVersion() else { return }
             try willExport?(origin, vector[origin])
             // An app's checkpoint may have moved pages without a flush; most often none happened.
             let modified = starling_file_modified(path)
@@ -82,6 +81,12 @@ extension Replica: SyncReplica {
             syncedDataVersion = version
             needsSync = false
         }
+    }
+
+    /// The count of others' commits when something is not on disk yet; nil when all is.
+    private func unflushedVersion() throws -> Int64? {
+        let version = try connection.cachedInteger("PRAGMA data_version") ?? 0
+        return needsSync || version != syncedDataVersion ? version : nil
     }
 
     package func noteStatement(of peer: String, name: String, vector: VersionVector) throws {
@@ -133,6 +138,11 @@ extension Replica: SyncReplica {
     package func checkpointIfSafe() throws {
         try translated {
             let reader = try readerForCheckpoint()
+            // A checkpoint flushes the WAL first. After a burst that takes long: better before programs
+            // have to wait for it.
+            if try unflushedVersion() != nil {
+                try connection.syncFiles(includesDatabase: false)
+            }
             connection.setBusyTimeout(milliseconds: 0)
             defer { connection.setBusyTimeout(milliseconds: busyMilliseconds) }
             do { try connection.execute("BEGIN IMMEDIATE") } catch let error as SQLiteError
