@@ -21,7 +21,7 @@ package enum Canary: String, CaseIterable, Sendable {
     // Constraints and digests.
     case firstComeKeepsUnique, digestsComparedHalfReceived
     // Defects that the simulator found.
-    case rebuildTrustsJournal, fleetingValuesTaken
+    case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker
 }
 
 #if DEBUG || STARLING_CANARIES

@@ -152,7 +152,7 @@ extension Replica {
         return found
     }
 
-    private func foldBatch(_ entry: TableEntry, limit: Int) throws -> Int {
+    func foldBatch(_ entry: TableEntry, limit: Int) throws -> Int {
         guard try hasJournalEntry(entry, in: connection), let plan = try journalPlan(entry) else {
             return 0
         }

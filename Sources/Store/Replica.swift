@@ -86,7 +86,8 @@ package final class Replica {
     /// Problems found on the way, by subject; shown in `status` until they are gone.
     package internal(set) var problems: [String: String] = [:]
 
-    /// Opens the file, makes the bookkeeping if there is none, and re-arms what changed meanwhile.
+    /// Opens the file and makes the bookkeeping if there is none. It numbers nothing: whoever opens
+    /// a file that may be a copy settles that first, and then calls ``lookAtSchema()``.
     ///
     /// - Throws: ``StoreError`` when the file cannot be opened or written, is damaged or newer.
     package init(path: String, environment: Environment) throws {
@@ -102,7 +103,7 @@ package final class Replica {
         }
         try translated {
             try reload()
-            try rearmIfNeeded()
+            if isBroken(.foldBeforeMarker) { try rearmIfNeeded() }
         }
     }
 

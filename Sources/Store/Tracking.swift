@@ -156,6 +156,11 @@ extension Replica {
 
     // MARK: Schema changes by programs
 
+    /// Re-arms what changed while nobody looked. It may fold, so the origin must be settled before.
+    ///
+    /// - Throws: ``StoreError``.
+    package func lookAtSchema() throws { try translated { try rearmIfNeeded() } }
+
     /// Looks at the schema when its version moved: new columns, rebuilt and dropped tables.
     func rearmIfNeeded() throws {
         let version = try connection.integer("PRAGMA schema_version") ?? 0
@@ -238,7 +243,9 @@ extension Replica {
                 "SELECT count(*) FROM sqlite_schema WHERE name = ?1",
                 [.string(Capture.journalTable(id: entry.id))]) == 1
         else { return }
-        while try foldBatch() {}
+        // No other table: whether the triggers of the others were there is not known yet.
+        while try foldBatch(entry, limit: bounds.foldEntriesMax) > 0 {}
+        try saveOwnNumber()
     }
 
     /// Every table that the replica knows.

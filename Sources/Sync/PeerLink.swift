@@ -72,7 +72,8 @@ final class PeerLink {
     // Statements.
     var isStateDue = false
     var told: StatementMessage?
-    var schemaSent: UInt64?
+    /// The fingerprints of both sides when the structures were last sent.
+    var schemaSent: (own: UInt64, theirs: UInt64?)?
     var statementDueAt: Milliseconds?
     var isStatementForced = false
     var lastStatementAt: Milliseconds?

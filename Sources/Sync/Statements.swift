@@ -48,12 +48,14 @@ extension SyncEngine {
     /// Rows must find their tables: a structure that the peer may lack goes before them.
     private func announceSchema(_ peer: PeerLink, _ own: ReplicaSummary, _ now: Milliseconds) {
         let fingerprint = own.schemaFingerprint
-        guard fingerprint != peer.session.stated?.schemaFingerprint,
-            fingerprint != peer.schemaSent
+        let theirs = peer.session.stated?.schemaFingerprint
+        // What a peer could not take up before, it perhaps can when its own structures changed.
+        guard fingerprint != theirs,
+            peer.schemaSent.map({ $0.own != fingerprint || $0.theirs != theirs }) ?? true
         else { return }
         do {
             let description = try replica.schemaDescription()
-            peer.schemaSent = fingerprint
+            peer.schemaSent = (fingerprint, theirs)
             send(.schema(fingerprint: fingerprint, description: description), peer, now)
         } catch {
             trouble(error, peer, now)

@@ -32,7 +32,8 @@ struct CanaryRunner {
             let seconds = (monotonicMilliseconds() - started) / 100
             if let caught {
                 print(
-                    "\(canary.rawValue): caught by seed \(seed - 1) in \(seconds / 10).\(seconds % 10) s: \(caught)"
+                    "\(canary.rawValue): caught by seed \(seed - 1) in \(seconds / 10)."
+                        + "\(seconds % 10) s: \(caught)"
                 )
             } else {
                 survivors.append(canary)

@@ -6,7 +6,7 @@ import TestKit
 /// One kind of fault; its name is what `--without` takes.
 enum Fault: String, CaseIterable {
     // Network.
-    case latency, resets, slowWire, partition, oneWay, halves, halfOpen, replay
+    case latency, resets, slowWire, partition, oneWay, halves, halfOpen, isolate, replay
     // Process.
     case kill, killAtCall, killAtSend, stop, freeze, appKill
     // Disk.
@@ -26,6 +26,8 @@ struct SwarmPlan {
     var faultsPerThousand = 0
     /// The longest pause between two steps, in simulated milliseconds.
     var pauseMax = 0
+    /// Chance in 10,000 that a frame breaks its connection.
+    var resetsPerTenThousand = 0
     var tables: [RandomTable] = []
     /// How many nodes have a table from the beginning.
     var owners = 1
@@ -35,6 +37,19 @@ struct SwarmPlan {
     var hasGhost = true
     /// Pages after which programs checkpoint by themselves.
     var checkpointPages = 1_000
+
+    /// Nodes drift apart for long, and what they then send breaks off again and again.
+    private mutating func breakTransfers(
+        _ generator: inout SeededGenerator, _ without: Set<Fault>
+    ) {
+        faults.formUnion([.resets, .halves, .isolate, .latency])
+        faults.subtract(without)
+        faultsPerThousand = 60 + generator.below(200)
+        pauseMax = 60
+        resetsPerTenThousand = 300 + generator.below(2_500)
+        bounds.chunkRows = 1 + generator.below(2)
+        bounds.chunkBytes = 40
+    }
 
     init(seed: UInt64, nodes: Int, without: Set<Fault>) {
         var generator = SeededGenerator(seed: seed ^ 0x5eed)
@@ -47,6 +62,7 @@ struct SwarmPlan {
         }
         faults.subtract(without)
         faultsPerThousand = [20, 80, 200][generator.below(3)]
+        resetsPerTenThousand = 20 + generator.below(400)
         pauseMax = [5, 60, 600, 8_000][generator.below(4)]
         tables = RandomTable.all.filter { _ in generator.chance(1, in: 2) }
         if tables.isEmpty { tables = [RandomTable.all[generator.below(3)]] }
@@ -63,6 +79,7 @@ struct SwarmPlan {
             bounds.scanRows = 1 + generator.below(5)
             parkedEagerMax = generator.chance(1, in: 3) ? 0 : 1_000
         }
+        if generator.chance(1, in: 3) { breakTransfers(&generator, without) }
         hasGhost = generator.chance(3, in: 4)
         checkpointPages = [1_000, 30, 1][generator.below(3)]
     }

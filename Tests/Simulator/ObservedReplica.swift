@@ -45,6 +45,7 @@ final class ObservedReplica: SyncReplica {
         // The dots alone, whatever their values.
         let structure = simulation.plan.hasGhost ? try GhostHistory.content(inner) : [:]
         try body()
+        try inner.lookAtSchema()
         origins.insert(inner.origin)
         simulation.originsOf[machine.index] = origins
         guard simulation.plan.hasGhost else { return }

@@ -24,6 +24,7 @@ final class Runner {
     private var simulated: Int64 = 0
     private var commits = 0
     private var checks = 0
+    private var stranded = 0
     private let started = monotonicMilliseconds()
     /// A run that takes longer hangs.
     private static let hangMilliseconds: Int64 = 900_000
@@ -72,7 +73,8 @@ final class Runner {
         let wall = max(1, monotonicMilliseconds() - started)
         print(
             "\(clean) seeds clean, \(failed.count) failed on commit \(commit()): \(commits) commits, "
-                + "\(checks) oracle checks, simulated \(simulated / 1_000) s in \(wall / 1_000) s "
+                + "\(checks) oracle checks, \(stranded) with rows of a lost origin, "
+                + "simulated \(simulated / 1_000) s in \(wall / 1_000) s "
                 + "(\(simulated / wall) × real time with \(options.jobs) processes)")
         return failed.isEmpty ? 0 : 1
     }
@@ -144,6 +146,7 @@ final class Runner {
             simulated += number(after: "simulated")
             commits += Int(number(after: "commits"))
             checks += Int(number(after: "checks"))
+            stranded += Int(number(after: "stranded"))
             if clean % 100 == 0 { print("\(clean) seeds clean, the last \(run.seed)") }
         }
         fflush(nil)

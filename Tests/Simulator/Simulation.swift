@@ -57,6 +57,8 @@ final class Simulation {
         var frames = 0
         var bytes = 0
         var chunks = 0
+        /// 1 when rows of an origin that was given up stay beyond every vector.
+        var stranded = 0
         var faults: [Fault: Int] = [:]
     }
 
@@ -97,7 +99,7 @@ final class Simulation {
         }
         if plan.faults.contains(.slowWire) { network.bytesPerMillisecond = 5 }
         if plan.faults.contains(.resets) {
-            network.resetsPerTenThousand = 20 + generator.below(400)
+            network.resetsPerTenThousand = plan.resetsPerTenThousand
         }
         network.willEnter = { [unowned self] in machines[index(of: $0)].enterNode() }
         network.didEnter = { [unowned self] in didEnter(machines[index(of: $0)]) }

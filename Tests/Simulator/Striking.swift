@@ -12,7 +12,7 @@ extension Simulation {
         let other = machines[generator.below(machines.count)]
         switch fault {
         case .latency, .resets, .slowWire: break  // Always on once drawn.
-        case .partition, .oneWay, .halves, .halfOpen: strikeNetwork(fault, machine, other)
+        case .partition, .oneWay, .halves, .halfOpen, .isolate: strikeNetwork(fault, machine, other)
         case .replay: try replay()
         case .kill, .killAtCall, .killAtSend, .stop, .freeze, .appKill:
             strikeProcess(fault, machine)
@@ -50,6 +50,10 @@ extension Simulation {
                 {
                     network.separate(left.node, right.node, breaks: chance(1, in: 2))
                 }
+            }
+        case .isolate:
+            for right in machines where right !== machine {
+                network.separate(machine.node, right.node, breaks: chance(1, in: 2))
             }
         case _ where machine === other: break
         case .oneWay: network.silence(machine.node, to: other.node)

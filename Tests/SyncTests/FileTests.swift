@@ -97,6 +97,28 @@ import Wire
         #expect(try old.summary().digest == cluster.replicas[1].summary().digest)
     }
 
+    /// Reproducer: starling-sim --seed 20256 --nodes 2 --steps 235. A structure that came while the
+    /// node's own table was not tracked is told again when it is.
+    @Test func aTableTrackedLateGetsTheColumnsOfItsPeers() throws {
+        let cluster = try FileCluster(2, owners: 1)
+        try cluster.run(1, FileCluster.schema)
+        try cluster.run(0, "ALTER TABLE tasks ADD COLUMN extra")
+        try cluster.run(0, "INSERT INTO tasks(id, extra) VALUES('a', 'more')")
+        cluster.network.discoverAll()
+        cluster.network.run(for: 5_000)
+        _ = try cluster.replicas[1].track(["tasks"])
+        cluster.network.enter(cluster.nodes[1]) { [network = cluster.network] in
+            $0.storeChanged(now: network.now)
+        }
+        cluster.network.run(for: 5_000)
+        try cluster.replicas[1].finishScans()
+        #expect(
+            try cluster.apps[1].query("SELECT extra FROM tasks WHERE id = 'a'")
+                == [[.string("more")]])
+        let summaries = try cluster.replicas.map { try $0.summary() }
+        #expect(summaries[0].schemaFingerprint == summaries[1].schemaFingerprint)
+    }
+
     @Test func damagedChunksAreRefusedByTheRealStore() throws {
         let cluster = try FileCluster(2, owners: 2)
         try fill(cluster, 0, rows: 300, prefix: "a")

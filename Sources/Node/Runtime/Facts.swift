@@ -34,6 +34,9 @@ package final class NodeContext {
         }
         var generator = SystemRandomNumberGenerator()
         marker = try Marker(home: home, replica: replica, random: { generator.next() })
+        do { try replica.lookAtSchema() } catch let error as StoreError {
+            throw NodeError(.failed, "cannot open \(database): \(error)", cause: error)
+        }
     }
 
     package var name: String { configuration.name ?? identity.name }
