@@ -148,7 +148,7 @@ extension Replica {
         return true
     }
 
-    private func addMissingColumns(_ schema: TableSchema, to entry: TableEntry) throws -> Bool {
+    func addMissingColumns(_ schema: TableSchema, to entry: TableEntry) throws -> Bool {
         guard let armed = entry.armed else { return false }
         var hasChanged = false
         for column in schema.columns where armed.column(column.name) == nil {

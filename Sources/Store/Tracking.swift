@@ -90,9 +90,12 @@ extension Replica {
 
     private func start(_ schema: TableSchema, policy: PresencePolicy) throws {
         let entry: TableEntry
+        // What peers said of the table while it was not tracked here.
+        var told: TableSchema?
         if let known = table(named: schema.name) {
             if known.state == .live { return }
             entry = known
+            told = known.state == .unknown ? known.structure : nil
             // Rows may have come before; a table that any node tracks as delete-wins is so on all.
             if policy == .deleteWins { entry.policy = policy }
         } else {
@@ -101,7 +104,18 @@ extension Replica {
         entry.state = .live
         problems["table \(TableEntry.folded(schema.name))"] = nil
         try arm(entry, schema)
+        try addColumns(of: told, to: entry)
         try beginScan(entry, .rows)
+    }
+
+    private func addColumns(of told: TableSchema?, to entry: TableEntry) throws {
+        guard let told else { return }
+        do { _ = try addMissingColumns(told, to: entry) } catch let error as SQLiteError
+            where !error.isBusy && !error.isFull && !error.isInputOutput
+        {
+            problems["table \(TableEntry.folded(entry.name))"] =
+                "a column of \(entry.name) that peers have cannot be added here: \(error)"
+        }
     }
 
     /// Makes journal and triggers for `schema`. Called inside a transaction, the journal empty.

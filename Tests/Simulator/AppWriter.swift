@@ -57,7 +57,9 @@ extension Machine {
 
     /// Makes the table as a program does, with rows from before it is tracked.
     func create(_ table: RandomTable) {
-        guard let strict, !tables.contains(table.name) else { return }
+        // A peer's structure may have come a moment ago.
+        simulation.findTables(self)
+        guard let strict, !tables.contains(table.name), lockedUntil == nil else { return }
         if table.name == "children", let parents = parentsTable { create(parents) }
         enterApp()
         guard run(table.create, on: strict) else { return }

@@ -61,8 +61,18 @@ extension Simulation {
                 + "schema \(summary.schemaFingerprint % 10_000) links "
                 + "\(machine.node.engine.connectedPeers) "
                 + summary.vector.entries.map { "\($0.origin.high % 1_000):\($0.number)" }
-                .joined(separator: " ")
+                .joined(separator: " ") + structure(machine)
         }.joined(separator: "\n  ")
+    }
+
+    private func structure(_ machine: Machine) -> String {
+        machine.enterApp()
+        let schema = try? machine.lax?.query(
+            "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE '\\_%' ESCAPE '\\'"
+        )
+        let tables = try? machine.replica?.tableFacts().map { "\($0.name) \($0.state)" }
+        return "\n    \(tables ?? []) \(machine.replica?.problems ?? [:])"
+            + "\n    \((schema ?? []).map { "\($0)" })"
     }
 
     private func isConverged() -> Bool {

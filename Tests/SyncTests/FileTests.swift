@@ -97,14 +97,15 @@ import Wire
         #expect(try old.summary().digest == cluster.replicas[1].summary().digest)
     }
 
-    /// Reproducer: starling-sim --seed 20256 --nodes 2 --steps 235. A structure that came while the
+    /// Reproducer: starling-sim --seed 20256 --nodes 2 --steps 235, and seed 100112. A structure that came while the
     /// node's own table was not tracked is told again when it is.
     @Test func aTableTrackedLateGetsTheColumnsOfItsPeers() throws {
         let cluster = try FileCluster(2, owners: 1)
         try cluster.run(1, FileCluster.schema)
+        cluster.network.discoverAll()
+        cluster.network.run(for: 5_000)
         try cluster.run(0, "ALTER TABLE tasks ADD COLUMN extra")
         try cluster.run(0, "INSERT INTO tasks(id, extra) VALUES('a', 'more')")
-        cluster.network.discoverAll()
         cluster.network.run(for: 5_000)
         _ = try cluster.replicas[1].track(["tasks"])
         cluster.network.enter(cluster.nodes[1]) { [network = cluster.network] in
