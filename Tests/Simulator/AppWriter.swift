@@ -125,6 +125,8 @@ extension Machine {
         guard !here.isEmpty else { return }
         enterApp()
         let table = here[simulation.generator.below(here.count)]
+        // Often with entries in the journal that no node has seen.
+        if simulation.chance(1, in: 2) { run(simulation.program.statement([table]), on: lax) }
         do {
             try rebuild(table, with: lax)
             simulation.note("\(name) has rebuilt \(table.name)")

@@ -23,7 +23,7 @@ struct CanaryRunner {
         for canary in Canary.allCases {
             let started = monotonicMilliseconds()
             let limit = Int64(options.minutes ?? 10) * 60_000
-            var seed: UInt64 = 1
+            var seed: UInt64 = 0
             var caught: String?
             while caught == nil, monotonicMilliseconds() - started < limit {
                 caught = failure(of: canary, seed: seed)
@@ -45,9 +45,21 @@ struct CanaryRunner {
         return survivors.isEmpty ? 0 : 1
     }
 
+    /// What must happen for the broken rule to matter at all.
+    private static func faults(for canary: Canary) -> [Fault] {
+        switch canary {
+        case .deltaBelowBaseTaken: [.replay, .restore]
+        case .sentBeforeDurable: [.isolate, .powerLoss]
+        case .rebuildTrustsJournal: [.kill, .rebuild]
+        case .foldBeforeMarker: [.rebuild, .restore]
+        default: []
+        }
+    }
+
     /// What a seed says of a broken rule; nil when it sees nothing.
     private func failure(of canary: Canary, seed: UInt64) -> String? {
-        let run = Runner.sized(seed, options, canary: canary)
+        var run = Runner.sized(seed, options, canary: canary)
+        run.with = Self.faults(for: canary)
         let words = run.arguments.joined(separator: " ")
         guard let pipe = popen("exec /proc/\(getpid())/exe \(words) 2>&1", "r") else { return nil }
         var text: [UInt8] = []

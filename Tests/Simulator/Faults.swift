@@ -51,7 +51,7 @@ struct SwarmPlan {
         bounds.chunkBytes = 40
     }
 
-    init(seed: UInt64, nodes: Int, without: Set<Fault>) {
+    init(seed: UInt64, nodes: Int, with wanted: Set<Fault>, without: Set<Fault>) {
         var generator = SeededGenerator(seed: seed ^ 0x5eed)
         for fault in Fault.allCases where generator.chance(2, in: 5) { faults.insert(fault) }
         // Some seeds see only one kind, some none.
@@ -60,6 +60,7 @@ struct SwarmPlan {
         case 1: faults = [Fault.allCases[generator.below(Fault.allCases.count)]]
         default: break
         }
+        faults.formUnion(wanted)
         faults.subtract(without)
         faultsPerThousand = [20, 80, 200][generator.below(3)]
         resetsPerTenThousand = 20 + generator.below(400)

@@ -12,6 +12,10 @@ func makeFolder(_ path: String) {
     precondition(mkdir(path, 0o755) == 0, "cannot make \(path)")
 }
 
+func enterFolder(_ path: String) {
+    precondition(chdir(path) == 0, "cannot enter \(path)")
+}
+
 func removeFile(_ path: String) { _ = unlink(path) }
 
 /// The whole content; nil when there is no such file.

@@ -68,8 +68,7 @@ extension Simulation {
     private func structure(_ machine: Machine) -> String {
         machine.enterApp()
         let schema = try? machine.lax?.query(
-            "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE '\\_%' ESCAPE '\\'"
-        )
+            "SELECT sql FROM sqlite_schema WHERE sql <> '' AND substr(name, 1, 1) <> '_'")
         let tables = try? machine.replica?.tableFacts().map { "\($0.name) \($0.state)" }
         return "\n    \(tables ?? []) \(machine.replica?.problems ?? [:])"
             + "\n    \((schema ?? []).map { "\($0)" })"

@@ -58,7 +58,9 @@ final class Machine {
         simulation.network.stop(node)
     }
 
-    var path: String { "\(folder)/app.db" }
+    /// Relative, since it stands in messages, and the trace must be the same wherever a run takes
+    /// place.
+    var path: String { "\(name)/app.db" }
     var replica: Replica? { observed?.inner }
 
     // MARK: Clock
@@ -130,6 +132,7 @@ final class Machine {
             self.observed = observed
             if let reason = replica.problems["origin"] { simulation.note("\(name) \(reason)") }
             simulation.watchExports(self)
+            keepMarker()
             startFailure = nil
             hasStoreTrouble = false
         } catch {
@@ -150,6 +153,11 @@ final class Machine {
         }
         simulation.planRounds(self)
     }
+
+    /// The marker as it was flushed last: its later writes may be lost with the power.
+    private var flushedMarker: [UInt8]?
+
+    func keepMarker() { flushedMarker = readFile("\(folder)/marker") }
 
     private(set) var isPowered = true
 
@@ -184,6 +192,7 @@ final class Machine {
         do {
             _ = try observed.summary()
             try marker.close(observed.inner)
+            keepMarker()
         } catch { simulation.note("\(name) stops with \(error)") }
         if nodeProcess != nil { buryNode() }
     }
@@ -195,6 +204,9 @@ final class Machine {
         expectBuried()
         killApps()
         remembered = []
+        if let flushedMarker, simulation.chance(1, in: 2) {
+            writeFile("\(folder)/marker", flushedMarker)
+        }
         let lost = Disk.losePower(below: folder + "/", seed: simulation.generator.next())
         removeFile(path + "-shm")
         boots += 1

@@ -16,11 +16,12 @@ import Darwin
     static let help = """
         starling-sim: clusters of whole Starling nodes in simulated time, broken on purpose.
 
-          starling-sim --seed S [--nodes N] [--steps M] [--without FAULT,…] [--log]
+          starling-sim --seed S [--nodes N] [--steps M] [--with|--without FAULT,…] [--log]
               one run in this process; prints its trace hash, the same for the same arguments
           starling-sim --seeds FIRST,COUNT [--nodes N] [--steps M] [--jobs J] [--minutes T]
-              a process for each seed; a failure is run again to find a shorter prefix. Without
-              --nodes and --steps each seed draws its own size. Ends with 1 when a seed failed
+              a process for each seed; a failure is run again to find a shorter prefix. Seed 0
+              stands for the directed scenarios. Without --nodes and --steps each seed draws its
+              own size. Ends with 1 when a seed failed
           starling-sim --canaries [--jobs J] [--minutes T]
               breaks each rule of the design in turn (debug builds only); ends with 1 when one of
               them is not caught within T minutes of one core (10)
@@ -57,9 +58,13 @@ import Darwin
     static func runOne(_ options: Options) -> Int32 {
         let started = monotonicMilliseconds()
         do {
-            let simulation = try Simulation(
-                seed: options.seed, nodes: options.nodes ?? 3, without: options.without,
-                isVerbose: options.isLogged)
+            if options.seed == 0 {
+                let failures = try Directed.run()
+                if failures.isEmpty { print("seed 0 is clean: the directed scenarios") }
+                for failure in failures { print("seed 0 failed at \(failure)") }
+                return failures.isEmpty ? 0 : 1
+            }
+            let simulation = try Simulation(options)
             do { try simulation.run(steps: options.steps ?? 200) } catch {
                 if options.isLogged { print(simulation.log.joined(separator: "\n")) }
                 print("seed \(options.seed) failed at \(error)")

@@ -22,10 +22,24 @@ struct Options {
     var jobs = 2
     var minutes: Int?
     var without: Set<Fault> = []
+    /// Faults that every seed has, whatever it draws.
+    var with: Set<Fault> = []
     var canary: Canary?
     var areCanariesRun = false
     var isLogged = false
     var isHelp = false
+
+    private static func faults(_ text: String?) throws(UsageError) -> Set<Fault> {
+        var faults: Set<Fault> = []
+        for word in (text ?? "").split(separator: ",") {
+            guard let fault = Fault(rawValue: String(word)) else {
+                let known = Fault.allCases.map(\.rawValue).joined(separator: ", ")
+                throw UsageError(description: "no fault \(word); there are \(known)")
+            }
+            faults.insert(fault)
+        }
+        return faults
+    }
 
     mutating func parse(_ arguments: [String]) throws(UsageError) {
         var rest = arguments[...]
@@ -58,14 +72,8 @@ struct Options {
                     throw UsageError(description: "--seeds needs FIRST,COUNT")
                 }
                 seeds = parts[0]..<(parts[0] + parts[1])
-            case "--without":
-                for word in (rest.popFirst() ?? "").split(separator: ",") {
-                    guard let fault = Fault(rawValue: String(word)) else {
-                        let known = Fault.allCases.map(\.rawValue).joined(separator: ", ")
-                        throw UsageError(description: "no fault \(word); there are \(known)")
-                    }
-                    without.insert(fault)
-                }
+            case "--without": without = try Self.faults(rest.popFirst())
+            case "--with": with = try Self.faults(rest.popFirst())
             default: throw UsageError(description: "unknown argument \(name)")
             }
         }

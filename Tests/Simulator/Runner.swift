@@ -25,6 +25,9 @@ final class Runner {
     private var commits = 0
     private var checks = 0
     private var stranded = 0
+    private var repeated = 0
+    /// Of so many seeds one is run twice, and must leave the same trace.
+    private static let repeatedEvery = 20
     private let started = monotonicMilliseconds()
     /// A run that takes longer hangs.
     private static let hangMilliseconds: Int64 = 900_000
@@ -33,15 +36,21 @@ final class Runner {
         var seed: UInt64
         var nodes: Int
         var steps: Int
+        var with: [Fault] = []
         var without: [Fault] = []
         var output = ""
         var startedAt: Int64 = 0
         var text = ""
         var isFailed = false
         var canary: Canary?
+        /// What the first run of the same arguments ended with.
+        var trace: Substring?
 
         var arguments: [String] {
             var words = ["--seed", "\(seed)", "--nodes", "\(nodes)", "--steps", "\(steps)"]
+            if !with.isEmpty {
+                words += ["--with", with.map(\.rawValue).joined(separator: ",")]
+            }
             if !without.isEmpty {
                 words += ["--without", without.map(\.rawValue).joined(separator: ",")]
             }
@@ -69,12 +78,13 @@ final class Runner {
         }
         while !running.isEmpty { collect() }
         isExplaining = true
-        for run in failed { explain(run) }
+        // A run that differs from itself has no shorter form.
+        for run in failed where run.trace == nil { explain(run) }
         let wall = max(1, monotonicMilliseconds() - started)
         print(
             "\(clean) seeds clean, \(failed.count) failed on commit \(commit()): \(commits) commits, "
                 + "\(checks) oracle checks, \(stranded) with rows of a lost origin, "
-                + "simulated \(simulated / 1_000) s in \(wall / 1_000) s "
+                + "\(repeated) run twice alike, simulated \(simulated / 1_000) s in \(wall / 1_000) s "
                 + "(\(simulated / wall) × real time with \(options.jobs) processes)")
         return failed.isEmpty ? 0 : 1
     }
@@ -86,6 +96,7 @@ final class Runner {
         let steps = 50 + generator.below(450)
         return Run(
             seed: seed, nodes: options.nodes ?? nodes, steps: options.steps ?? steps,
+            with: options.with.sorted { $0.rawValue < $1.rawValue },
             without: options.without.sorted { $0.rawValue < $1.rawValue }, canary: canary)
     }
 
@@ -130,6 +141,16 @@ final class Runner {
         run.text = String(decoding: readFile(run.output) ?? [], as: UTF8.self)
         removeFile(run.output)
         run.isFailed = status != 0
+        let words = run.text.split(separator: " ")
+        func word(after name: Substring) -> Substring? {
+            words.firstIndex(of: name).map { words[$0 + 1] }
+        }
+        if !run.isFailed, let trace = run.trace {
+            repeated += 1
+            guard word(after: "trace") != trace else { return }
+            run.isFailed = true
+            run.text += "seed \(run.seed) ran otherwise the second time: trace \(trace) before"
+        }
         if run.isFailed {
             if status & 0x7f != 0 {
                 run.text += "seed \(run.seed) ended by signal \(status & 0x7f)"
@@ -139,14 +160,18 @@ final class Runner {
             print("\(run.text)\n  starling-sim \(run.arguments.joined(separator: " "))")
         } else if !isExplaining {
             clean += 1
-            let words = run.text.split(separator: " ")
-            func number(after word: Substring) -> Int64 {
-                words.firstIndex(of: word).flatMap { Int64(words[$0 + 1]) } ?? 0
+            func number(after name: Substring) -> Int64 {
+                word(after: name).flatMap { Int64($0) } ?? 0
             }
             simulated += number(after: "simulated")
             commits += Int(number(after: "commits"))
             checks += Int(number(after: "checks"))
             stranded += Int(number(after: "stranded"))
+            // The same seed means the same run.
+            if clean % Self.repeatedEvery == 0 {
+                run.trace = word(after: "trace")
+                spawn(run)
+            }
             if clean % 100 == 0 { print("\(clean) seeds clean, the last \(run.seed)") }
         }
         fflush(nil)

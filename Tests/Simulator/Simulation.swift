@@ -49,6 +49,8 @@ final class Simulation {
     var counts = Counts()
     /// Frames that a node still sends before it dies.
     var sendsUntilDeath: [Int: Int] = [:]
+    /// The origin that each marker names.
+    var exportedOrigin: [Int: Origin] = [:]
     /// Vector and digest pairs of whole replicas: equal vectors must mean equal digests.
     private var digests: [VersionVector: (digest: UInt64, schema: UInt64, name: String)] = [:]
 
@@ -68,13 +70,17 @@ final class Simulation {
         var vector: VersionVector
     }
 
-    init(seed: UInt64, nodes: Int, without: Set<Fault>, isVerbose: Bool) throws {
+    init(_ options: Options) throws {
+        let seed = options.seed
+        let nodes = options.nodes ?? 3
         self.seed = seed
-        self.isVerbose = isVerbose
+        isVerbose = options.isLogged
         Disk.install()
         Disk.reset(seed: seed ^ 0xd15c)
         folder = TemporaryDirectory()
-        plan = SwarmPlan(seed: seed, nodes: nodes, without: without)
+        enterFolder(folder.path)
+        plan = SwarmPlan(
+            seed: seed, nodes: nodes, with: options.with, without: options.without)
         network = SimulatedNetwork(seed: seed)
         network.forgetsClosed = true
         generator = SeededGenerator(seed: seed &* 31)

@@ -67,13 +67,17 @@ extension Simulation {
     /// Deaths just before and just after the marker is told what leaves next.
     func watchExports(_ machine: Machine) {
         guard let replica = machine.replica, let inner = replica.willExport else { return }
-        replica.willExport = { [unowned self] origin, number in
+        exportedOrigin[machine.index] = replica.origin
+        replica.willExport = { [unowned self, unowned machine, unowned replica] origin, number in
             if plan.faults.contains(.killAtCall), chance(1, in: 400) {
                 note("\(machine.name) dies before its marker is written")
                 machine.nodeProcess?.kill()
                 throw ProcessDied()
             }
+            let isNewOrigin = replica.origin != exportedOrigin[machine.index]
             try inner(origin, number)
+            if isNewOrigin { machine.keepMarker() }
+            exportedOrigin[machine.index] = replica.origin
             if plan.faults.contains(.killAtCall), chance(1, in: 400) {
                 note("\(machine.name) dies after its marker was written")
                 machine.nodeProcess?.kill()
