@@ -5,7 +5,7 @@
 ///
 /// Each was shipped by somebody, was caught by a model of this design, or was a defect of this
 /// project. Those about membership and collection stand in the tests' model of the design.
-package enum Canary: String, CaseIterable, Sendable {
+@usableFromInline package enum Canary: String, CaseIterable, Sendable {
     // The vector.
     case vectorMovedAtStart, vectorMovedWithEachChunk, endAnnouncesHalfReceived
     // The join.
