@@ -27,6 +27,9 @@ import Darwin
               them is not caught within T minutes of one core (10)
           starling-sim … --canary NAME
               a run with this rule broken
+          starling-sim --scale N,… [--seed S]
+              how a change spreads through N nodes without faults: a table; ends with 1 when one
+              gets lost, needs too many rounds, or nodes differ. A thousand nodes need 1 GB
         """
 
     static func main() {
@@ -36,6 +39,9 @@ import Darwin
             exit(64)
         }
         if options.isHelp { return print(help) }
+        if !options.scale.isEmpty {
+            exit(ScaleRunner(seed: options.seed).run(options.scale))
+        }
         if options.areCanariesRun { exit(CanaryRunner(options).run()) }
         if let canary = options.canary, !switchOn(canary) {
             complain("a release build has no canaries: build it with `swift build`")

@@ -16,6 +16,8 @@ struct UsageError: Error, CustomStringConvertible {
 
 struct Options {
     var seed: UInt64 = 1
+    /// Sizes of groups to measure.
+    var scale: [Int] = []
     var seeds: Range<UInt64>?
     var nodes: Int?
     var steps: Int?
@@ -61,6 +63,13 @@ struct Options {
                     throw UsageError(description: "no canary \(word); there are \(all)")
                 }
                 canary = known
+            case "--scale":
+                for word in (rest.popFirst() ?? "").split(separator: ",") {
+                    scale.append(try number(name, String(word)))
+                }
+                guard !scale.isEmpty, scale.allSatisfy({ (2...4_000).contains($0) }) else {
+                    throw UsageError(description: "--scale needs sizes from 2 to 4000: N,…")
+                }
             case "--seed": seed = UInt64(try number(name, rest.popFirst()))
             case "--nodes": nodes = max(2, try number(name, rest.popFirst()))
             case "--steps": steps = try number(name, rest.popFirst())
