@@ -134,7 +134,8 @@ final class Simulation {
         return machine
     }
 
-    private func index(of node: SimulatedNode) -> Int { Int(node.name.dropFirst())! }
+    /// Machines are named n0, n1, …
+    private func index(of node: SimulatedNode) -> Int { Int(node.name.dropFirst()) ?? 0 }
 
     func chance(_ numerator: Int, in denominator: Int) -> Bool {
         generator.chance(numerator, in: denominator)

@@ -97,8 +97,9 @@ import Wire
         #expect(try old.summary().digest == cluster.replicas[1].summary().digest)
     }
 
-    /// Reproducer: starling-sim --seed 20256 --nodes 2 --steps 235, and seed 100112. A structure that came while the
-    /// node's own table was not tracked is told again when it is.
+    /// Reproducer: starling-sim --seed 20256 --nodes 2 --steps 235, and --seed 100112 --nodes 5
+    /// --steps 98. A structure that came while the node's own table was not tracked counts when it
+    /// is.
     @Test func aTableTrackedLateGetsTheColumnsOfItsPeers() throws {
         let cluster = try FileCluster(2, owners: 1)
         try cluster.run(1, FileCluster.schema)
