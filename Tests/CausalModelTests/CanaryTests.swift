@@ -9,17 +9,22 @@ import Testing
     struct Scenario: Sendable {
         var variant: OracleVariant
         var replicas = 2
+        var founders: Int?
         var steps: [OracleStep]
 
-        init(_ variant: OracleVariant, replicas: Int = 2, _ steps: [OracleStep]) {
+        init(
+            _ variant: OracleVariant, replicas: Int = 2, founders: Int? = nil,
+            _ steps: [OracleStep]
+        ) {
             self.variant = variant
             self.replicas = replicas
+            self.founders = founders
             self.steps = steps
         }
     }
 
     /// For each variant the scenario that shows what is wrong with it.
-    static let scenarios = joins + transfers + collections
+    static let scenarios = joins + transfers + collections + memberships
 
     static let joins = [
         Scenario(
@@ -95,6 +100,32 @@ import Testing
             ]),
     ]
 
+    /// A row is shared and deleted; replica 2 sees neither the delete nor its own eviction; then the
+    /// row is collected.
+    static let evicted: [OracleStep] = [
+        .insert(0), .sync(0, 1), .sync(0, 2), .delete(0), .remove(0, 2), .sync(0, 1), .sync(0, 1),
+        .collect(replica: 0),
+    ]
+
+    static let memberships = [
+        Scenario(
+            .joinAfterCopy, replicas: 3, founders: 2,
+            [
+                .insert(0), .sync(0, 1), .join(0, 2), .open(0, 2), .chunk(0, 2), .cut(0, 2),
+                .delete(1), .sync(1, 0), .sync(0, 1), .sync(1, 0), .collect(replica: 0),
+                .sync(0, 2),
+            ]),
+        Scenario(
+            .newcomerWritesBeforeEnd, replicas: 3, founders: 2,
+            [
+                .insert(0), .sync(0, 1), .delete(0), .sync(0, 1), .join(0, 2), .open(0, 2),
+                .collect(replica: 1), .insert(2), .chunk(0, 2), .end(0, 2), .sync(0, 1),
+                .sync(2, 1),
+            ]),
+        Scenario(.copyJoinedOverOldRows, replicas: 3, evicted + [.join(0, 2), .sync(0, 2)]),
+        Scenario(.floorNotChecked, replicas: 3, evicted + [.sync(0, 2)]),
+    ]
+
     @Test func everyVariantHasAScenario() {
         #expect(Set(Self.scenarios.map(\.variant)) == Set(OracleVariant.allCases))
     }
@@ -103,7 +134,8 @@ import Testing
     func scenarioCatchesTheVariant(_ variant: OracleVariant) throws {
         let scenario = try #require(Self.scenarios.first { $0.variant == variant })
         let policy: PresencePolicy = variant == .hiddenRowsCollected ? .deleteWins : .addWins
-        var shape = OracleCluster.Shape(replicas: scenario.replicas, rows: 2, policy: policy)
+        var shape = OracleCluster.Shape(
+            replicas: scenario.replicas, founders: scenario.founders, rows: 2, policy: policy)
         #expect(OracleRun.replay(scenario.steps, shape) == nil)
 
         shape.variant = variant
@@ -114,6 +146,8 @@ import Testing
     static let rare: Set<OracleVariant> = [
         .halfReceivedNotOffered, .contextsOnly, .positionKeptBySender,
         .collectedWithoutWholeVector, .hiddenRowsCollected, .sentBeforeDurable,
+        // Members do not change in these runs.
+        .joinAfterCopy, .newcomerWritesBeforeEnd, .copyJoinedOverOldRows, .floorNotChecked,
     ]
 
     @Test(arguments: OracleVariant.allCases.filter { !rare.contains($0) })

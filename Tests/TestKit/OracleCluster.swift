@@ -25,12 +25,18 @@ package enum OracleStep: Hashable, Sendable {
     /// Power loss: back to what was durable, and all connections are gone.
     case crash(replica: Int)
     case collect(replica: Int)
+    /// The sponsor commits a JOIN for one who is not a member, or no longer: a new origin.
+    case join(sponsor: Int, newcomer: Int)
+    /// A member is evicted.
+    case remove(by: Int, member: Int)
 }
 
 /// Replicas, what is between them, and the ghost history that judges them.
 package struct OracleCluster: Sendable {
     package struct Shape: Sendable {
         package var replicas = 2
+        /// How many of them, from the first, are members from the start; all when nil.
+        package var founders: Int?
         package var rows = 1
         package var columns = 2
         package var policy = PresencePolicy.addWins
@@ -39,11 +45,12 @@ package struct OracleCluster: Sendable {
         package var knownColumns: [Int] = []
 
         package init(
-            replicas: Int = 2, rows: Int = 1, columns: Int = 2,
+            replicas: Int = 2, founders: Int? = nil, rows: Int = 1, columns: Int = 2,
             policy: PresencePolicy = .addWins, variant: OracleVariant? = nil,
             knownColumns: [Int] = []
         ) {
             self.replicas = replicas
+            self.founders = founders
             self.rows = rows
             self.columns = columns
             self.policy = policy
@@ -66,6 +73,8 @@ package struct OracleCluster: Sendable {
     /// The same, for the wrong variant that keeps positions with the sender.
     var senderPositions: [OracleResumePoint?]
     package internal(set) var failure: OracleFailure?
+    /// How many JOINs there were: each gives an origin that never was.
+    var joins: UInt64 = 0
 
     package init(_ shape: Shape) {
         self.shape = shape
@@ -76,6 +85,12 @@ package struct OracleCluster: Sendable {
             replicas.append(
                 OracleReplica(origin: origin, rows: shape.rows, replicas: shape.replicas))
         }
+        var list = OracleMembers()
+        let founders = shape.founders ?? shape.replicas
+        for index in 0..<founders {
+            list.insert(OracleMemberChange(replica: index, joined: replicas[index].origin))
+        }
+        for index in 0..<founders { replicas[index].members = list }
         durable = replicas
         history = OracleHistory(columnCount: shape.columns)
         deltas = Array(repeating: nil, count: shape.replicas * shape.replicas)
@@ -110,6 +125,8 @@ package struct OracleCluster: Sendable {
             return failure == nil && end(from, to)
         case .crash(let replica): return crash(replica)
         case .collect(let replica): return collect(replica)
+        case .join(let sponsor, let newcomer): return join(sponsor, newcomer)
+        case .remove(let remover, let member): return remove(remover, member)
         }
     }
 
@@ -128,6 +145,9 @@ package struct OracleCluster: Sendable {
         let covered = history.covered(by: replicas[replica].vector)
         var merged = EventSet()
         for row in replicas[replica].rows { merged.formUnion(row.merged) }
+        for change in replicas[replica].members.changes {
+            if let event = change.event { merged.insert(event) }
+        }
         if !covered.isSubset(of: merged) {
             failure = OracleFailure("the vector of \(replica) covers what was not applied")
         }

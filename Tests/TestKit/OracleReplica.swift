@@ -32,6 +32,9 @@ package struct OracleDelta: Sendable {
     package var base: VersionVector
     package var snapshot: VersionVector
     package var rows: [OracleDeltaRow]
+    package var members: OracleMembers
+    /// What else a newcomer gets.
+    package var copy: OracleCopy?
     package var sent = 0
 }
 
@@ -40,6 +43,10 @@ package struct OracleReplica: Sendable {
     package let origin: Origin
     package var vector = VersionVector()
     package var rows: [OracleRow]
+    /// What the vector covers of the member list.
+    package var members = OracleMembers()
+    /// The floor G: every dot that was collected here. Whoever has not seen it is out of date.
+    package var floor = VersionVector()
     /// Per sender.
     package var resumePoints: [OracleResumePoint?]
     /// Per member the latest statement of its vector that this replica holds.
@@ -85,7 +92,7 @@ package struct OracleReplica: Sendable {
             sent.append(OracleDeltaRow(row: index, place: place, content: content))
         }
         if sent.count > 1 { sent.sort { $0.place < $1.place } }
-        return OracleDelta(base: base, snapshot: snapshot, rows: sent)
+        return OracleDelta(base: base, snapshot: snapshot, rows: sent, members: members)
     }
 
     private func place(
@@ -168,18 +175,24 @@ package struct OracleReplica: Sendable {
 
     // MARK: Collecting
 
-    /// Removes the rows whose deletes are stable; returns how many.
+    /// Removes the rows whose deletes are stable, and raises the floor; returns how many.
     package mutating func collect(
         as member: Int, _ policy: PresencePolicy, _ variant: OracleVariant?,
         index: (Dot) -> Int?
     ) -> Int {
+        guard members.contains(origin) else { return 0 }
         statements[member] = vector
+        let counted = members.present.map { statements[$0.replica] }
         if variant != .collectedWithoutWholeVector {
-            for statement in statements where !vector.covers(statement) { return 0 }
+            for statement in counted where !vector.covers(statement) { return 0 }
+        }
+        for removal in members.removals {
+            for statement in counted where !statement.contains(removal) { return 0 }
         }
         var count = 0
-        for place in rows.indices where isCollectable(rows[place], policy, variant) {
+        for place in rows.indices where isCollectable(rows[place], counted, policy, variant) {
             for write in rows[place].kernel.writes {
+                floor[write.dot.origin] = max(floor[write.dot.origin], write.dot.number)
                 if let event = index(write.dot) { collected.insert(event) }
             }
             closed.formUnion(rows[place].merged)
@@ -191,7 +204,8 @@ package struct OracleReplica: Sendable {
     }
 
     private func isCollectable(
-        _ row: OracleRow, _ policy: PresencePolicy, _ variant: OracleVariant?
+        _ row: OracleRow, _ statements: [VersionVector], _ policy: PresencePolicy,
+        _ variant: OracleVariant?
     ) -> Bool {
         if row.kernel.isEmpty || row.kernel.isVisible(policy) { return false }
         if !row.context.isEmpty, variant != .contextsOnly { return false }

@@ -46,6 +46,14 @@ extension OracleStep {
 
     package static func end(_ from: Int, _ to: Int) -> OracleStep { .end(from: from, to: to) }
 
+    package static func join(_ sponsor: Int, _ newcomer: Int) -> OracleStep {
+        .join(sponsor: sponsor, newcomer: newcomer)
+    }
+
+    package static func remove(_ remover: Int, _ member: Int) -> OracleStep {
+        .remove(by: remover, member: member)
+    }
+
     package static func cut(_ from: Int, _ to: Int) -> OracleStep { .cut(from: from, to: to) }
 }
 

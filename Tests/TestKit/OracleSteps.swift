@@ -11,6 +11,11 @@ extension OracleCluster {
         _ value: Int, _ wanted: Stamp
     ) -> Bool {
         guard isVisible(replica, row) != (operation == .insert) else { return false }
+        // Outside, nothing is numbered.
+        let hasJoined = replicas[replica].members.contains(replicas[replica].origin)
+        let breaks =
+            shape.variant == .newcomerWritesBeforeEnd && replicas[replica].isAwaitingCopy
+        guard hasJoined || breaks else { return false }
         let held = replicas[replica].rows[row]
         let number = replicas[replica].vector[replicas[replica].origin] + 1
         let dot = Dot(replicas[replica].origin, number)
@@ -94,20 +99,24 @@ extension OracleCluster {
     // MARK: Transfers
 
     mutating func open(_ from: Int, _ to: Int, base: Int) -> Bool {
-        guard from != to, deltas[link(from, to)] == nil else { return false }
-        let vector = replicas[base].vector
+        guard from != to, deltas[link(from, to)] == nil, isAdmitted(from, to) else {
+            return false
+        }
+        let isCopy = replicas[to].isAwaitingCopy
+        let vector = isCopy ? VersionVector() : replicas[base].vector
         // A receiver below the base refuses the delta.
         guard replicas[to].vector.covers(vector) || shape.variant == .deltaBelowBaseTaken
         else { return false }
         var resume = replicas[to].resumePoints[from]
         if shape.variant == .positionKeptBySender { resume = senderPositions[link(from, to)] }
         if let point = resume, !vector.covers(point.base) { resume = nil }
-        let delta = replicas[from].delta(base: vector, resume: resume, variant: shape.variant)
+        var delta = replicas[from].delta(base: vector, resume: resume, variant: shape.variant)
+        if isCopy { delta.copy = OracleCopy(of: replicas[from]) }
         deltas[link(from, to)] = delta
         // Nothing is sent or stated before it is durable.
         if shape.variant != .sentBeforeDurable { durable[from] = replicas[from] }
         durable[to] = replicas[to]
-        replicas[from].statements[to].join(replicas[to].vector)
+        if !isCopy { replicas[from].statements[to].join(replicas[to].vector) }
         if shape.variant == .vectorMovedAtStart { move(to, delta.snapshot) }
         return true
     }
@@ -149,8 +158,11 @@ extension OracleCluster {
         deltas[link(from, to)] = nil
         replicas[to].resumePoints[from] = nil
         senderPositions[link(from, to)] = nil
+        replicas[to].end(delta.snapshot, variant: shape.variant)
+        learnMembers(delta, from, to)
         replicas[to].statements[from].join(delta.snapshot)
-        move(to, delta.snapshot)
+        judgeVector(to)
+        if let copy = delta.copy { for gone in copy.gone { judge(to, gone.row) } }
         return true
     }
 
@@ -189,10 +201,16 @@ extension OracleCluster {
     /// Lets everything through, and demands that all replicas become equal and whole.
     package mutating func heal() {
         let count = shape.replicas
-        for round in 0..<2 * count - 2 {
+        readmit()
+        // A JOIN must be known before the newcomer is heard: then a ring is not enough.
+        var pairs = (0..<2 * count - 2).map { ($0 % count, ($0 + 1) % count) }
+        if joins > 0 {
+            pairs = (0..<3 * count * count).map { ($0 / count % count, $0 % count) }
+        }
+        for (from, to) in pairs where from != to {
             if failure != nil { return }
-            deltas[link(round % count, (round + 1) % count)] = nil
-            perform(.sync(from: round % count, to: (round + 1) % count))
+            deltas[link(from, to)] = nil
+            perform(.sync(from: from, to: to))
         }
         guard failure == nil else { return }
         for index in 0..<count {

@@ -43,4 +43,12 @@ package enum OracleVariant: String, Sendable, CaseIterable {
     case collectedWithoutWholeVector
     /// Rows hidden by delete-wins are collected although an insert or update is alive in them.
     case hiddenRowsCollected
+    /// The sponsor commits the JOIN when the copy has ended.
+    case joinAfterCopy
+    /// A newcomer numbers changes before its vector covers its JOIN.
+    case newcomerWritesBeforeEnd
+    /// Who rejoins joins the copy to the rows that it had.
+    case copyJoinedOverOldRows
+    /// A peer that has not seen what was collected is served, not sent to rejoin.
+    case floorNotChecked
 }
