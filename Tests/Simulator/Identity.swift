@@ -11,8 +11,9 @@ extension Simulation {
     /// What a backup program keeps: the files as they are at one moment.
     func takeBackup(_ machine: Machine) {
         guard plan.faults.contains(.restore) || plan.faults.contains(.clone),
-            let replica = machine.replica, machine.lockedUntil == nil
+            let observed = machine.observed, machine.lockedUntil == nil, !observed.isBehind
         else { return }
+        let replica = observed.inner
         let files = ["", "-wal"].compactMap { suffix in
             readFile(machine.path + suffix).map { (suffix: suffix, bytes: $0) }
         }

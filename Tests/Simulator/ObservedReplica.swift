@@ -15,7 +15,7 @@ final class ObservedReplica: SyncReplica {
     /// The kernels as they were last seen.
     private var content: GhostHistory.Content = [:]
     /// Local changes were made since.
-    private var isBehind = false
+    private(set) var isBehind = false
 
     init(_ inner: Replica, _ machine: Machine) {
         self.inner = inner
