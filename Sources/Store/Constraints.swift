@@ -169,11 +169,14 @@ extension Replica {
     /// Hides rows whose parent is not shown, until none is left; nothing is shown again here.
     private func hideOrphans() throws {
         while !touched.isEmpty || !vacated.isEmpty {
-            let rows = touched
+            // In a fixed order: what was not captured is numbered on the way.
+            let rows = touched.sorted { $0.key < $1.key }
             touched.removeAll()
             for (id, keys) in rows {
                 guard let entry = tables[id] else { continue }
-                for key in keys { try hideIfOrphan(entry, key: key) }
+                for key in keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+                    try hideIfOrphan(entry, key: key)
+                }
             }
             let parents = vacated
             vacated.removeAll()
