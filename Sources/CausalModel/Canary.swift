@@ -21,7 +21,7 @@
     // Constraints and digests.
     case firstComeKeepsUnique, digestsComparedHalfReceived
     // Defects that the simulator found.
-    case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker
+    case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
 }
 
 #if DEBUG || STARLING_CANARIES

@@ -156,4 +156,10 @@ package protocol SyncReplica: AnyObject {
     /// A peer knows numbers of our origin that we never gave out, or another live replica uses it:
     /// continue under a new origin.
     func takeNewOrigin(because reason: String) throws
+
+    /// Issues again what is known only of an origin that this replica lost; see ``Replica``.
+    ///
+    /// - Parameter live: origins that others write under now, which are not lost.
+    /// - Returns: how many rows it was; 0 when nothing is left to do.
+    func reissueLost(except live: Set<Origin>) throws -> Int
 }

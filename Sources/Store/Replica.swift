@@ -80,6 +80,9 @@ package final class Replica {
     }
     /// Called before anything that tells of own dots leaves: the highest number that may be told.
     package var willExport: ((Origin, UInt64) throws -> Void)?
+    /// Origins that this replica wrote under and never will again, as the marker outside the file
+    /// knows them.
+    package var endedOrigins: [Origin] = []
     /// Stamps that were too far ahead, by origin: for `status`.
     var authors: [Origin: String] = [:]
     package internal(set) var clockOffenders: [Origin: Int64] = [:]

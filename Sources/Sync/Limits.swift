@@ -37,6 +37,9 @@ package enum SyncLimits {
     /// How often a session looks whether it has fallen behind unnoticed.
     package static let checkMilliseconds: Milliseconds = 30_000
 
+    /// Nothing moves for this long although rows lie beyond every vector: nobody brings the rest.
+    package static let stillMilliseconds: Milliseconds = 30_000
+
     // MARK: Store
     package static let storeRetryMilliseconds: ClosedRange<Milliseconds> = 5...200
     package static let storeTroubleMilliseconds: Milliseconds = 1_000

@@ -33,6 +33,9 @@ package final class SyncEngine {
     /// Processes of a peer that were replaced by a newer one: their return means a clone.
     var retiredRuns: [String: [UInt64]] = [:]
     var originChanges: [String: Int] = [:]
+    /// Since when nothing moved although rows lie beyond the vector.
+    var stillSince: Milliseconds?
+    var isReissuing = false
     /// The one link that bulk rows are fetched from.
     var pulling: LinkID?
 
@@ -227,11 +230,12 @@ package final class SyncEngine {
         for peer in sortedLinks { announce(peer, now) }
         schedulePulls(now)
         for peer in sortedLinks where peer.isActive { push(peer, now) }
+        reissueLost(now)
         plannedWake = earliestDeadline(now)
     }
 
     private func earliestDeadline(_ now: Milliseconds) -> Milliseconds? {
-        var earliest = min(refreshAt ?? .max, book.nextDeadline ?? .max)
+        var earliest = min(refreshAt ?? .max, book.nextDeadline ?? .max, reissueDeadline)
         for peer in links.values {
             earliest = min(earliest, peer.session.nextDeadline)
             earliest = min(earliest, peer.hasMore ? now : peer.blockedUntil ?? .max)

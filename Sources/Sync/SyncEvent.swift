@@ -11,6 +11,8 @@ package enum SyncEvent: Sendable, Equatable {
     case divergence(node: String)
     case agreement(node: String)
     case newOrigin(reason: String)
+    /// Rows that only an origin of this replica's past could have completed have a new dot.
+    case reissued(rows: Int)
     /// The store failed for good; it is tried again, and nothing is lost.
     case storeTrouble(String)
 }

@@ -52,6 +52,7 @@ struct CanaryRunner {
         case .sentBeforeDurable: [.isolate, .powerLoss]
         case .rebuildTrustsJournal: [.kill, .rebuild]
         case .foldBeforeMarker: [.rebuild, .restore]
+        case .lostOriginKept: [.restore, .resets]
         default: []
         }
     }

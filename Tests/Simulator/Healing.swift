@@ -84,12 +84,7 @@ extension Simulation {
                     && $0.schemaFingerprint == first.schemaFingerprint
             }), machines.allSatisfy({ $0.replica?.isScanning == false })
         else { return false }
-        if all.allSatisfy(\.isWhole) { return true }
-        // A file of yesterday, and a peer had half received what it forgot: equal everywhere, and
-        // beyond every vector until membership lets the old origin go.
-        guard plan.faults.contains(.restore) else { return false }
-        counts.stranded = 1
-        return true
+        return all.allSatisfy(\.isWhole)
     }
 
     private func converge(within limit: Milliseconds) -> Bool {

@@ -85,7 +85,7 @@ import Darwin
                     + "\(monotonicMilliseconds() - started) ms commits \(counts.statements) "
                     + "frames \(counts.frames) chunks \(counts.chunks) "
                     + "writes \(simulation.ghost.writeCount) checks \(simulation.ghost.checks) "
-                    + "stranded \(counts.stranded) "
+                    + "reissued \(counts.reissued) "
                     + "faults \(faults.isEmpty ? "none" : faults.joined(separator: ", "))")
             return 0
         } catch {

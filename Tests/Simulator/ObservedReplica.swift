@@ -183,4 +183,11 @@ final class ObservedReplica: SyncReplica {
         simulation.note("\(machine.name) takes a new origin: \(reason)")
         try local { try inner.takeNewOrigin(because: reason) }
     }
+
+    func reissueLost(except live: Set<Origin>) throws -> Int {
+        let rows = try local { try inner.reissueLost(except: live) }
+        if rows > 0 { simulation.note("\(machine.name) issues \(rows) rows again") }
+        simulation.counts.reissued += rows
+        return rows
+    }
 }

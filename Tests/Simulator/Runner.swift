@@ -24,7 +24,7 @@ final class Runner {
     private var simulated: Int64 = 0
     private var commits = 0
     private var checks = 0
-    private var stranded = 0
+    private var reissued = 0
     private var repeated = 0
     /// Of so many seeds one is run twice, and must leave the same trace.
     private static let repeatedEvery = 20
@@ -83,7 +83,7 @@ final class Runner {
         let wall = max(1, monotonicMilliseconds() - started)
         print(
             "\(clean) seeds clean, \(failed.count) failed on commit \(commit()): \(commits) commits, "
-                + "\(checks) oracle checks, \(stranded) with rows of a lost origin, "
+                + "\(checks) oracle checks, \(reissued) rows of lost origins issued again, "
                 + "\(repeated) run twice alike, simulated \(simulated / 1_000) s in \(wall / 1_000) s "
                 + "(\(simulated / wall) × real time with \(options.jobs) processes)")
         return failed.isEmpty ? 0 : 1
@@ -166,7 +166,7 @@ final class Runner {
             simulated += number(after: "simulated")
             commits += Int(number(after: "commits"))
             checks += Int(number(after: "checks"))
-            stranded += Int(number(after: "stranded"))
+            reissued += Int(number(after: "reissued"))
             // The same seed means the same run.
             if clean % Self.repeatedEvery == 0 {
                 run.trace = word(after: "trace")

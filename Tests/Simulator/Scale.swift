@@ -106,7 +106,8 @@ final class ScaleCluster {
         case .connected, .agreement: break
         case .disconnected, .refused:
             if doesStand { trouble.append("node \(index): \(event)") }
-        case .divergence, .newOrigin, .storeTrouble: trouble.append("node \(index): \(event)")
+        case .divergence, .newOrigin, .reissued, .storeTrouble:
+            trouble.append("node \(index): \(event)")
         }
     }
 

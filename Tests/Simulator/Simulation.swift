@@ -59,8 +59,8 @@ final class Simulation {
         var frames = 0
         var bytes = 0
         var chunks = 0
-        /// 1 when rows of an origin that was given up stay beyond every vector.
-        var stranded = 0
+        /// Rows of a lost origin that were issued again.
+        var reissued = 0
         var faults: [Fault: Int] = [:]
     }
 

@@ -263,6 +263,9 @@ final class MemoryReplica: SyncReplica {
         origin = nextOrigin()
     }
 
+    /// It has no marker, and so knows of no lost origin.
+    func reissueLost(except live: Set<Origin>) throws -> Int { 0 }
+
     // MARK: Rows as bytes
 
     fileprivate static func encode(_ key: String, _ row: Row, _ writer: inout ByteWriter) {

@@ -27,6 +27,7 @@ package final class NoReplica: SyncReplica {
         throw Gone()
     }
     package func takeNewOrigin(because reason: String) throws { throw Gone() }
+    package func reissueLost(except live: Set<Origin>) throws -> Int { throw Gone() }
 }
 
 /// An error of a test's replica that may go away by itself.

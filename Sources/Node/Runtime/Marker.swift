@@ -37,20 +37,26 @@ package final class Marker {
         let (old, trouble) = Marker.read(path)
         let identity = try Marker.identity(of: replica.path)
         let boot = boot ?? Marker.bootID()
-        if let reason = try Marker.doubt(old, identity: identity, boot: boot, replica: replica) {
-            try replica.takeNewOrigin(because: trouble ?? reason)
-        }
+        let doubt = try Marker.doubt(old, identity: identity, boot: boot, replica: replica)
+        if let doubt { try replica.takeNewOrigin(because: trouble ?? doubt) }
         content = MarkerContent(
             nonce: Int64(bitPattern: random() >> 1), origin: replica.origin,
             exported: replica.vector[replica.origin], device: identity.device,
-            inode: identity.inode, born: identity.born, boot: boot, isClean: false)
+            inode: identity.inode, born: identity.born, boot: boot, isClean: false,
+            ended: old?.ended ?? [])
+        // A copied home may have an original that still writes under this origin.
+        if let old, old.origin != replica.origin, doubt != Marker.moved { content.end(old.origin) }
+        replica.endedOrigins = content.ended
         // The marker first: should the machine stop in between, the nonces differ.
         try write(isDurable: true)
         try replica.setNonce(content.nonce)
-        replica.willExport = { [unowned self] origin, number in
+        replica.willExport = { [unowned self, unowned replica] origin, number in
             try self.willExport(origin, number)
+            replica.endedOrigins = self.content.ended
         }
     }
+
+    private static let moved = "the file was copied or moved"
 
     /// Why the file may not be the one that was left; nil when it is.
     private static func doubt(
@@ -63,15 +69,17 @@ package final class Marker {
         guard let old else { return "the file came from another home folder" }
         if isBroken(.restoreUnnoticed) { return nil }
         if old.nonce != nonce { return "the file is an older copy, or another one" }
+        // Before the place is looked at: of a file that is older and in another place nobody else
+        // writes on.
+        if old.origin == replica.origin, replica.vector[replica.origin] < old.exported {
+            return "the file is older than what was sent from it"
+        }
         if old.device != identity.device || old.inode != identity.inode
             || old.born != identity.born
         {
-            return "the file was copied or moved"
+            return moved
         }
         if old.origin != replica.origin { return "the file was changed by another node" }
-        if replica.vector[replica.origin] < old.exported {
-            return "the file is older than what was sent from it"
-        }
         if old.boot != boot, !old.isClean, !isBroken(.sentBeforeDurable) {
             return "the machine stopped before the last changes were surely on disk"
         }
@@ -81,6 +89,7 @@ package final class Marker {
     private func willExport(_ origin: Origin, _ number: UInt64) throws {
         guard content.origin != origin || content.exported != number else { return }
         let isNewOrigin = content.origin != origin
+        if isNewOrigin { content.end(content.origin) }
         content.origin = origin
         content.exported = number
         try write(isDurable: isNewOrigin)
@@ -139,7 +148,7 @@ package final class Marker {
     /// Replaces the content in place without a flush; padded, so that one write does it.
     private func overwrite(_ bytes: [UInt8]) throws {
         var line = bytes
-        while line.count < 511 { line.append(0x20) }
+        while line.count < 1023 { line.append(0x20) }
         line.append(0x0a)
         let descriptor = open(path, O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw SystemError(number: starling_errno()) }

@@ -13,6 +13,15 @@ struct MarkerContent: Equatable {
     var born: Int64
     var boot: String
     var isClean: Bool
+    /// Origins that this node wrote under before, the latest last, and never will again.
+    var ended: [Origin] = []
+
+    static let endedMax = 8
+
+    mutating func end(_ origin: Origin) {
+        ended.removeAll { $0 == origin }
+        ended = (ended + [origin]).suffix(Self.endedMax)
+    }
 }
 
 extension MarkerContent {
@@ -26,7 +35,9 @@ extension MarkerContent {
         self.init(
             nonce: nonce, origin: origin, exported: UInt64(bitPattern: exported),
             device: UInt64(bitPattern: device), inode: UInt64(bitPattern: inode), born: born,
-            boot: boot, isClean: isClean)
+            boot: boot, isClean: isClean,
+            ended: (value["ended"]?.array ?? []).compactMap { $0.string.flatMap(Origin.init(hex:)) }
+                .suffix(Self.endedMax))
     }
 
     /// One line without its end.
@@ -36,6 +47,7 @@ extension MarkerContent {
             "exported": .int(Int64(bitPattern: exported)),
             "device": .int(Int64(bitPattern: device)), "inode": .int(Int64(bitPattern: inode)),
             "born": .int(born), "boot": .string(boot), "clean": .bool(isClean),
+            "ended": .array(ended.map { .string($0.hex) }),
         ]
         return value.encoded
     }

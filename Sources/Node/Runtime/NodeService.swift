@@ -313,6 +313,10 @@ final class NodeService {
             log.error("the contents differ from those of \(node.prefix(8)) at equal vectors")
         case .agreement: break
         case .newOrigin(let reason): log.warning("continues under a new origin: \(reason)")
+        case .reissued(let rows):
+            log.warning(
+                "\(rows) rows that peers had half received before this file was restored are issued again"
+            )
         case .storeTrouble(let reason): noteStoreProblem(reason)
         }
     }

@@ -1,0 +1,72 @@
+// What becomes of rows whose origin can never complete them: a file was restored, and a peer had half
+// received what it forgot.
+
+package import CausalModel
+internal import SQLite
+internal import Values
+
+extension Replica {
+    /// Issues again, under the present origin, every live dot of an ended origin that lies beyond the
+    /// vector: same tag, birth, stamp and value.
+    ///
+    /// Nobody can bring the rest of such a delta, so no vector would ever cover these dots. Only the
+    /// replica that wrote under the origin does this, and only when its peers have nothing more to
+    /// tell: a peer that has the origin's numbers in its vector brings them by an ordinary delta.
+    /// One transaction of at most `bounds.foldEntriesMax` rows; call it until it returns 0.
+    /// Complexity: O(rows to issue).
+    package func reissueLost(except live: Set<Origin>) throws -> Int {
+        let lost = endedOrigins.filter { $0 != origin && !live.contains($0) && ordinals[$0] != nil }
+        guard !lost.isEmpty, !isBroken(.lostOriginKept) else { return 0 }
+        return try write {
+            hasVisibleChange = false
+            var count = 0
+            for origin in lost where count < bounds.foldEntriesMax {
+                for (entry, key) in try rowsBeyond(origin, limit: bounds.foldEntriesMax - count)
+                where try reissue(entry, key: key, of: origin) {
+                    count += 1
+                }
+            }
+            if count > 0 { try saveOwnNumber() }
+            return count
+        }
+    }
+
+    private func rowsBeyond(_ origin: Origin, limit: Int) throws -> [(TableEntry, [UInt8])] {
+        guard let ordinal = ordinals[origin] else { return [] }
+        return try connection.query(
+            """
+            SELECT tbl, key FROM _starling_dot WHERE origin = ?1 AND number > ?2
+            ORDER BY number LIMIT ?3
+            """,
+            [.integer(Int64(ordinal)), .integer(Int64(vector[origin])), .integer(Int64(limit))]
+        ).compactMap { row in
+            guard case .integer(let id) = row[0], case .blob(let key) = row[1],
+                let entry = tables[id]
+            else { return nil }
+            return (entry, key)
+        }
+    }
+
+    private func reissue(_ entry: TableEntry, key: [UInt8], of lost: Origin) throws -> Bool {
+        guard let old = try loadCaptured(entry, key: key), !old.isHollow, old.held.isEmpty else {
+            return false
+        }
+        var row = old
+        // The row has seen what it gives up, so whoever still holds it lets it go.
+        var seen = old.context ?? vector
+        let writes = old.kernel.writes.map { write in
+            guard write.dot.origin == lost, write.dot.number > vector[lost] else { return write }
+            var write = write
+            seen[lost] = max(seen[lost], write.dot.number)
+            write.dot = nextDot()
+            return write
+        }
+        row.kernel = Kernel(writes: writes)
+        guard row.kernel != old.kernel else { return false }
+        row.context = vector.covers(seen) ? nil : seen
+        try settle(entry, key: key, old: old, row: &row)
+        try noteTouched(entry, key: key, old: old, row: row)
+        try save(entry, key: key, old: old, row: row)
+        return true
+    }
+}

@@ -1,0 +1,50 @@
+// When nothing moves any more and rows still lie beyond the vector, what was lost with an origin is
+// issued again by the replica that wrote under it.
+
+internal import CausalModel
+internal import Store
+internal import Wire
+
+extension SyncEngine {
+    /// Looks whether the exchange stands still with rows beyond every vector; after half a minute of
+    /// that, those of the replica's own lost origins are issued again.
+    func reissueLost(_ now: Milliseconds) {
+        guard let own, !own.isWhole, isReissuing || isStill(own) else {
+            stillSince = nil
+            isReissuing = false
+            return
+        }
+        let since = stillSince ?? now
+        stillSince = since
+        guard isReissuing || now - since >= SyncLimits.stillMilliseconds else { return }
+        stillSince = now
+        let live = links.values.compactMap { $0.session.stated?.origin }
+        do {
+            let rows = try replica.reissueLost(except: Set(live))
+            isReissuing = rows > 0
+            guard rows > 0 else { return }
+            wantRefresh(at: now)
+            onEvent?(.reissued(rows: rows))
+        } catch {
+            isReissuing = false
+            if !isRetryable(error) { onEvent?(.storeTrouble("\(error)")) }
+        }
+    }
+
+    /// Every peer stands just where this replica does, and nothing is on the way.
+    private func isStill(_ own: ReplicaSummary) -> Bool {
+        !links.isEmpty
+            && links.values.allSatisfy { peer in
+                guard peer.isActive, peer.session.incoming == nil, peer.outgoing == nil,
+                    peer.inbox.isEmpty, let stated = peer.session.stated
+                else { return false }
+                return peer.told?.says(own) ?? false && stated.vector == own.vector
+                    && stated.beyondHash == own.beyondHash
+            }
+    }
+
+    /// When ``reissueLost(_:)`` has something to do at the earliest.
+    var reissueDeadline: Milliseconds {
+        isReissuing ? lastNow + 1 : stillSince.map { $0 + SyncLimits.stillMilliseconds } ?? .max
+    }
+}
