@@ -97,6 +97,46 @@ import Wire
         #expect(try old.summary().digest == cluster.replicas[1].summary().digest)
     }
 
+    /// Reproducer: starling-sim --seed 2000146 --nodes 4 --steps 300 --with restore,resets. A peer
+    /// has half received what a restored file forgot: nobody can bring the rest.
+    @Test(arguments: [true, false]) func rowsOfALostOriginAreIssuedAgain(isKnown: Bool) throws {
+        let cluster = try FileCluster(3, owners: 3)
+        try fill(cluster, 0, rows: 10, prefix: "a")
+        cluster.network.discoverAll()
+        #expect(cluster.converge(within: 10_000))
+        let yesterday = cluster.folder.file("yesterday.db")
+        try cluster.apps[0].run("VACUUM INTO ?1", [.string(yesterday)])
+        let lost = try cluster.replicas[0].summary().origin
+        for node in cluster.nodes { cluster.network.stop(node) }
+        try fill(cluster, 0, rows: 4_000, prefix: "later")
+        try cluster.apps[0].run("DELETE FROM tasks WHERE id = 'a3'")
+        for index in 0..<3 { try cluster.restart(index) }
+        cluster.replicas[0].bounds.chunkRowsMax = 50
+        cluster.network.onConnection = { $0.framesUntilCut = 14 }
+        cluster.network.discover(cluster.nodes[1], cluster.nodes[0])
+        cluster.network.run(for: 500)
+        #expect(try !cluster.replicas[1].summary().isWhole)
+
+        cluster.network.stop(cluster.nodes[0])
+        cluster.network.onConnection = nil
+        let old = try cluster.open(yesterday)
+        try old.takeNewOrigin(because: "the marker says so")
+        if isKnown { old.endedOrigins = [lost] }
+        cluster.network.restart(cluster.nodes[0], replica: old)
+        cluster.network.discoverAll()
+        cluster.network.run(for: 60_000)
+        let all = try [old, cluster.replicas[1], cluster.replicas[2]].map { try $0.summary() }
+        #expect(all.allSatisfy { $0.isWhole == isKnown && $0.vector == all[0].vector })
+        #expect(Set(all.map(\.digest)).count == 1)
+        let app = try Connection(path: yesterday)
+        let shown = try app.query("SELECT id FROM tasks ORDER BY id")
+        #expect(shown.count > 10)
+        for other in cluster.apps[1...] {
+            #expect(try other.query("SELECT id FROM tasks ORDER BY id") == shown)
+        }
+        #expect(try old.conflicts().isEmpty)
+    }
+
     /// Reproducer: starling-sim --seed 20256 --nodes 2 --steps 235, and --seed 100112 --nodes 5
     /// --steps 98. A structure that came while the node's own table was not tracked counts when it
     /// is.

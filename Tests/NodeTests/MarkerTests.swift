@@ -1,0 +1,91 @@
+// The marker outside the file: which origins it says have ended, whatever happens to the file.
+
+import CausalModel
+import Node
+import SQLite
+import Store
+import TestKit
+import Testing
+import Values
+
+@Suite struct MarkerTests {
+    private let folder = TemporaryDirectory()
+    private var path: String { folder.file("app.db") }
+
+    private func open() throws -> (replica: Replica, marker: Marker) {
+        let clock = SeededClock()
+        let replica = try Replica(
+            path: path,
+            environment: Replica.Environment(
+                wallClock: { 1_800_000_000_000 }, random: { clock.generator.next() }))
+        let marker = try Marker(
+            home: Home(path: folder.path), replica: replica, random: { clock.generator.next() },
+            boot: "one boot")
+        return (replica, marker)
+    }
+
+    private final class SeededClock {
+        var generator = SystemRandomNumberGenerator()
+    }
+
+    /// Runs a node for a moment: what a program wrote is folded and told.
+    private func run(_ sql: String) throws -> (origin: Origin, endedOrigins: [Origin]) {
+        let (replica, marker) = try open()
+        try Connection(path: path).execute(sql)
+        if try replica.tableFacts().isEmpty {
+            _ = try replica.track(["t"])
+            try replica.finishScans()
+        }
+        _ = try replica.summary()
+        try marker.close(replica)
+        return (replica.origin, replica.endedOrigins)
+    }
+
+    /// Nothing has the file open: what was in its log is in it.
+    private func restore(_ backup: String, inPlace: Bool) throws {
+        let bytes = try #require(Files.read(backup))
+        if inPlace {
+            Files.write(bytes, to: path)
+        } else {
+            try AtomicFile.replace(path, with: bytes)
+        }
+    }
+
+    @Test(arguments: [true, false]) func originOfARestoredFileHasEnded(inPlace: Bool) throws {
+        let first = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
+        let backup = folder.file("backup.db")
+        try Connection(path: path).run("VACUUM INTO ?1", [.string(backup)])
+        _ = try run("INSERT INTO t VALUES(2, 'b')")
+        try restore(backup, inPlace: inPlace)
+        let second = try run("INSERT INTO t VALUES(3, 'c')")
+        #expect(second.origin != first.origin)
+        #expect(second.endedOrigins == [first.origin])
+        // Restored again: both have ended, and the file knows of one only.
+        try restore(backup, inPlace: inPlace)
+        let third = try run("INSERT INTO t VALUES(4, 'd')")
+        #expect(third.endedOrigins == [first.origin, second.origin])
+        #expect(try run("INSERT INTO t VALUES(5, 'e')").endedOrigins == third.endedOrigins)
+    }
+
+    /// The home may have been copied with it, and the original still writes.
+    @Test func originOfAMovedFileHasNotEnded() throws {
+        let first = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
+        let copy = folder.file("copy.db")
+        Files.write(try #require(Files.read(path)), to: copy)
+        try restore(copy, inPlace: false)
+        let second = try run("INSERT INTO t VALUES(2, 'b')")
+        #expect(second.origin != first.origin)
+        #expect(second.endedOrigins.isEmpty)
+    }
+
+    @Test func originsGivenUpWhileTheNodeRunsAreKept() throws {
+        let first = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
+        let (replica, marker) = try open()
+        #expect(replica.origin == first.origin)
+        try replica.takeNewOrigin(because: "a peer knew more")
+        _ = try replica.summary()
+        #expect(replica.endedOrigins == [first.origin])
+        try marker.close(replica)
+        #expect(try run("INSERT INTO t VALUES(2, 'b')").endedOrigins == [first.origin])
+    }
+}
