@@ -56,6 +56,7 @@ let package = Package(
         .systemLibrary(name: "CDNSSD", providers: [.apt(["libavahi-compat-libdnssd-dev"])]),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .target(name: "CPlatform"),
 
         // Layers, lowest first: a module imports only modules above this line of it.
@@ -65,6 +66,7 @@ let package = Package(
         module("Codec", ["CausalModel", "Values", "CZstd", "CXXHash"]),
         module("Store", ["SQLite", "CausalModel", "Codec", "Values", "CPlatform"]),
         module("Wire", ["Codec", "CausalModel", "Values"]),
+        module("Trust", ["COpenSSL"]),
         module("Transport", ["CUV", "CPlatform"]),
         module("Discovery", ["CDNSSD", "CPlatform"]),
         module("Sync", ["Store", "Wire", "Codec", "CausalModel", "Values"]),
@@ -105,6 +107,7 @@ let package = Package(
                 "CausalModel", "SQLite", "Values",
             ],
             path: "Tests/Simulator", swiftSettings: settings),
+        tests("TrustTests", ["Trust"]),
         tests("TransportTests", ["Transport"]),
         .executableTarget(
             name: "starling-probe", dependencies: ["Discovery", "CPlatform"], path: "Tests/Probe",

@@ -22,6 +22,7 @@
     case firstComeKeepsUnique, digestsComparedHalfReceived
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
+    case orphansInHashOrder, numbersNotedLate
 }
 
 #if DEBUG || STARLING_CANARIES

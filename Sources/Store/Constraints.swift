@@ -174,9 +174,10 @@ extension Replica {
             touched.removeAll()
             for (id, keys) in rows {
                 guard let entry = tables[id] else { continue }
-                for key in keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-                    try hideIfOrphan(entry, key: key)
-                }
+                let inOrder =
+                    isBroken(.orphansInHashOrder)
+                    ? Array(keys) : keys.sorted { $0.lexicographicallyPrecedes($1) }
+                for key in inOrder { try hideIfOrphan(entry, key: key) }
             }
             let parents = vacated
             vacated.removeAll()

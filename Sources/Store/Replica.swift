@@ -78,6 +78,9 @@ package final class Replica {
     package var busyMilliseconds = Limits.busyMilliseconds {
         didSet { connection.setBusyTimeout(milliseconds: busyMilliseconds) }
     }
+    /// Called before own numbers are committed: the origin, and the highest number given so far.
+    package var willNumber: ((Origin, UInt64) throws -> Void)?
+    private var lastGiven: Dot?
     /// Called before anything that tells of own dots leaves: the highest number that may be told.
     package var willExport: ((Origin, UInt64) throws -> Void)?
     /// Origins that this replica wrote under and never will again, as the marker outside the file
@@ -211,6 +214,13 @@ package final class Replica {
     /// Constraint work, then the small facts that changed.
     private func completeTransaction(_ before: (rows: Int64, schema: Int64)) throws {
         try resolveOrPutOff()
+        // Before the commit: a number that was given once is known outside the file, whatever becomes
+        // of the file.
+        let given = Dot(origin, vector[origin])
+        if given != lastGiven, !isBroken(.numbersNotedLate) {
+            try willNumber?(given.origin, given.number)
+            lastGiven = given
+        }
         for id in changedTables {
             guard let entry = tables[id] else { continue }
             try connection.run(

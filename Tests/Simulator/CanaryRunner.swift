@@ -53,6 +53,7 @@ struct CanaryRunner {
         case .rebuildTrustsJournal: [.kill, .rebuild]
         case .foldBeforeMarker: [.rebuild, .restore]
         case .lostOriginKept: [.restore, .resets]
+        case .numbersNotedLate: [.restore, .diskError]
         default: []
         }
     }
@@ -61,8 +62,29 @@ struct CanaryRunner {
     private func failure(of canary: Canary, seed: UInt64) -> String? {
         var run = Runner.sized(seed, options, canary: canary)
         run.with = Self.faults(for: canary)
+        if canary == .orphansInHashOrder { return difference(of: run) }
+        let (text, isFailed) = Self.outcome(of: run)
+        guard isFailed else { return nil }
+        return String((text.split(separator: "\n").first ?? "a crash").prefix(160))
+    }
+
+    /// What depends on the order of a hash shows only beside another process. Seldom reached at random:
+    /// this is the seed that found it.
+    private func difference(of run: Runner.Run) -> String? {
+        var run = run
+        (run.seed, run.nodes, run.steps) = (300_697, 4, 481)
+        let traces = (0..<2).map { _ in
+            Self.outcome(of: run).text.split(separator: " ").drop { $0 != "trace" }.prefix(2)
+                .joined(separator: " ")
+        }
+        return traces[0] == traces[1] ? nil : "one seed, \(traces[0]) and \(traces[1])"
+    }
+
+    private static func outcome(of run: Runner.Run) -> (text: String, isFailed: Bool) {
         let words = run.arguments.joined(separator: " ")
-        guard let pipe = popen("exec /proc/\(getpid())/exe \(words) 2>&1", "r") else { return nil }
+        guard let pipe = popen("exec /proc/\(getpid())/exe \(words) 2>&1", "r") else {
+            return ("", false)
+        }
         var text: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 4_096)
         while true {
@@ -70,8 +92,7 @@ struct CanaryRunner {
             if count == 0 { break }
             if text.count < 65_536 { text += buffer[..<count] }
         }
-        guard pclose(pipe) != 0 else { return nil }
-        let line = String(decoding: text, as: UTF8.self).split(separator: "\n").first ?? "a crash"
-        return String(line.prefix(160))
+        let isFailed = pclose(pipe) != 0
+        return (String(decoding: text, as: UTF8.self), isFailed)
     }
 }

@@ -15,10 +15,10 @@ import Darwin
 
 /// Keeps `marker` in the home folder.
 ///
-/// It holds the nonce that the file holds too, the highest own number that was told to anyone, the
-/// file's device, inode and birth, and the boot it was written in. It is written before anything
-/// leaves; within one boot the page cache keeps it over a kill, so that only the first write of a
-/// run is flushed.
+/// It holds the nonce that the file holds too, the highest own number that was ever given, the
+/// file's device, inode and birth, and the boot it was written in. It is written before a number
+/// is committed and before anything leaves; within one boot the page cache keeps it over a kill,
+/// so that only the first write of a run is flushed.
 package final class Marker {
     private let path: String
     private let database: String
@@ -50,10 +50,12 @@ package final class Marker {
         // The marker first: should the machine stop in between, the nonces differ.
         try write(isDurable: true)
         try replica.setNonce(content.nonce)
-        replica.willExport = { [unowned self, unowned replica] origin, number in
-            try self.willExport(origin, number)
+        let note: (Origin, UInt64) throws -> Void = { [unowned self, unowned replica] in
+            try self.note($0, $1)
             replica.endedOrigins = self.content.ended
         }
+        replica.willNumber = note
+        replica.willExport = note
     }
 
     private static let moved = "the file was copied or moved"
@@ -72,7 +74,7 @@ package final class Marker {
         // Before the place is looked at: of a file that is older and in another place nobody else
         // writes on.
         if old.origin == replica.origin, replica.vector[replica.origin] < old.exported {
-            return "the file is older than what was sent from it"
+            return "the file is older than what was numbered in it"
         }
         if old.device != identity.device || old.inode != identity.inode
             || old.born != identity.born
@@ -86,7 +88,7 @@ package final class Marker {
         return nil
     }
 
-    private func willExport(_ origin: Origin, _ number: UInt64) throws {
+    private func note(_ origin: Origin, _ number: UInt64) throws {
         guard content.origin != origin || content.exported != number else { return }
         let isNewOrigin = content.origin != origin
         if isNewOrigin { content.end(content.origin) }

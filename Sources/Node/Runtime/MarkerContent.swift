@@ -7,6 +7,7 @@ internal import CausalModel
 struct MarkerContent: Equatable {
     var nonce: Int64
     var origin: Origin
+    /// The highest number that was given under `origin`, told to others or not.
     var exported: UInt64
     var device: UInt64
     var inode: UInt64

@@ -1,0 +1,59 @@
+// Who somebody is: an Ed25519 public key, and the two short forms that people and programs use.
+
+internal import COpenSSL
+
+/// An Ed25519 public key (RFC 8032): 32 bytes.
+package struct PublicKey: Hashable, Comparable, Sendable {
+    package static let byteCount = 32
+
+    package let bytes: [UInt8]
+
+    /// - Throws: ``TrustError`` of code `invalidKey` for any other number of bytes.
+    package init(bytes: [UInt8]) throws(TrustError) {
+        guard bytes.count == Self.byteCount else {
+            throw TrustError(.invalidKey, "a public key has 32 bytes, and here are \(bytes.count)")
+        }
+        self.bytes = bytes
+    }
+
+    package static func < (left: PublicKey, right: PublicKey) -> Bool {
+        left.bytes.lexicographicallyPrecedes(right.bytes)
+    }
+
+    /// The id of the node with this key: the first 128 bits of a SHA-256 of it, in hexadecimal.
+    package var node: String {
+        sha256(Array("starling node 1".utf8) + bytes).prefix(16).map { byte in
+            let digits = String(byte, radix: 16)
+            return byte < 16 ? "0" + digits : digits
+        }.joined()
+    }
+
+    /// What two people compare aloud: six groups of four letters and digits, 120 bits of a SHA-256,
+    /// without letters that sound or look like others (Crockford's base 32).
+    package var fingerprint: String {
+        let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+        let hash = sha256(Array("starling fingerprint 1".utf8) + bytes)
+        var letters: [Character] = []
+        var bits = 0
+        var count = 0
+        for byte in hash.prefix(15) {
+            bits = bits << 8 | Int(byte)
+            count += 8
+            while count >= 5 {
+                count -= 5
+                letters.append(alphabet[bits >> count & 31])
+            }
+            bits &= (1 << count) - 1
+        }
+        return stride(from: 0, to: letters.count, by: 4)
+            .map { String(letters[$0..<$0 + 4]) }.joined(separator: "-")
+    }
+}
+
+/// SHA-256 (FIPS 180-4).
+func sha256(_ bytes: [UInt8]) -> [UInt8] {
+    var digest = [UInt8](repeating: 0, count: 32)
+    let code = EVP_Digest(bytes, bytes.count, &digest, nil, EVP_sha256(), nil)
+    precondition(code == 1, "SHA-256 is a part of every OpenSSL")
+    return digest
+}
