@@ -23,7 +23,8 @@ extension Simulation {
         case .restore: try restore()
         case .clone: try clone()
         case .newOrigin:
-            guard let observed = machine.observed else { return }
+            // A stopped process decides nothing, and has not seen what happened to its tables.
+            guard let observed = machine.observed, !machine.node.isFrozen else { return }
             try attempt { try observed.takeNewOrigin(because: "test") }
             bury(machine)
         case .addColumn: machine.addColumn()
