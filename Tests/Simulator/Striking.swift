@@ -97,8 +97,9 @@ extension Simulation {
                 if machine.node.life == life { network.thaw(machine.node) }
             }
         default:
+            guard machine.isPowered else { return }
             // In the middle of a transaction.
-            if let lax = machine.lax, machine.lockedUntil == nil, machine.isPowered {
+            if let lax = machine.lax, machine.lockedUntil == nil {
                 machine.enterApp()
                 machine.run("BEGIN", on: lax)
                 let here = plan.tables.filter { machine.tables.contains($0.name) }
