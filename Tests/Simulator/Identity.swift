@@ -40,9 +40,16 @@ extension Simulation {
         removeFile(machine.path + "-wal")
         for file in backup.files { writeFile(machine.path + file.suffix, file.bytes) }
         lastContent[machine.index] = nil
+        forgetChunks(of: machine)
         try machine.openApps()
         findTables(machine)
         restartLater(machine)
+    }
+
+    /// A connection ends with what its receiver loses: only whoever still has the chunks before it can
+    /// be sent a chunk again. Chunks of one connection come in order; the store relies on it.
+    func forgetChunks(of machine: Machine) {
+        oldChunks.removeAll { $0.machine == machine.index }
     }
 
     /// The files of a machine go on living on another one, too.

@@ -283,12 +283,24 @@ final class Simulation {
         }
     }
 
+    /// Into the log: in which rows two replicas differ.
+    private func explainDifference(_ machine: Machine, _ other: Machine?) {
+        guard let replica = machine.replica, let other = other?.replica else { return }
+        explain {
+            guard let mine = try? GhostHistory.content(replica),
+                let theirs = try? GhostHistory.content(other)
+            else { return "the replicas cannot be read" }
+            return "what the other has becomes here\n" + GhostHistory.difference(theirs, mine)
+        }
+    }
+
     /// Invariant 1, at every summary: equal vectors of whole nodes mean equal digests.
     func compare(_ summary: ReplicaSummary, of machine: Machine) {
         guard summary.isWhole else { return }
         if let known = digests[summary.vector] {
             if known.digest != summary.digest, known.schema == summary.schemaFingerprint {
                 fail(["another digest than \(known.name) at the same vector"], machine)
+                explainDifference(machine, machines.first { $0.name == known.name })
             }
         } else {
             digests[summary.vector] = (summary.digest, summary.schemaFingerprint, machine.name)

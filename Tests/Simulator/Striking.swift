@@ -128,6 +128,7 @@ extension Simulation {
         guard machine.isPowered else { return }
         let lost = machine.losePower()
         note("\(machine.name) lost \(lost) writes")
+        forgetChunks(of: machine)
         for index in backups.indices where backups[index].machine == machine.index {
             backups[index].machine = machine.index
         }
