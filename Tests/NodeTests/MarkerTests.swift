@@ -52,7 +52,8 @@ import Values
     }
 
     @Test(arguments: [true, false]) func originOfARestoredFileHasEnded(inPlace: Bool) throws {
-        let first = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
+        let first = try run(
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
         let backup = folder.file("backup.db")
         try Connection(path: path).run("VACUUM INTO ?1", [.string(backup)])
         _ = try run("INSERT INTO t VALUES(2, 'b')")
@@ -90,7 +91,8 @@ import Values
 
     /// The home may have been copied with it, and the original still writes.
     @Test func originOfAMovedFileHasNotEnded() throws {
-        let first = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
+        let first = try run(
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
         let copy = folder.file("copy.db")
         Files.write(try #require(Files.read(path)), to: copy)
         try restore(copy, inPlace: false)
@@ -100,7 +102,8 @@ import Values
     }
 
     @Test func originsGivenUpWhileTheNodeRunsAreKept() throws {
-        let first = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
+        let first = try run(
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
         let (replica, marker) = try open()
         #expect(replica.origin == first.origin)
         try replica.takeNewOrigin(because: "a peer knew more")
