@@ -101,6 +101,25 @@ import Values
         #expect(second.endedOrigins.isEmpty)
     }
 
+    /// Reproducer: starling-sim --seed 6004058. The file was put back, elsewhere, to a moment before the
+    /// node gave up an origin: the later one has ended too.
+    @Test func originTakenSinceAMovedBackupHasEnded() throws {
+        let first = try run(
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
+        let backup = folder.file("backup.db")
+        try Connection(path: path).run("VACUUM INTO ?1", [.string(backup)])
+        let second: Origin
+        do {
+            let (replica, marker) = try open()
+            try replica.takeNewOrigin(because: "a peer knew more")
+            _ = try replica.summary()
+            second = replica.origin
+            try marker.close(replica)
+        }
+        try restore(backup, inPlace: false)
+        #expect(try run("INSERT INTO t VALUES(2, 'b')").endedOrigins == [first.origin, second])
+    }
+
     @Test func originsGivenUpWhileTheNodeRunsAreKept() throws {
         let first = try run(
             "CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")

@@ -73,6 +73,9 @@ package final class Marker {
         if old.nonce != nonce { return "the file is an older copy, or another one" }
         // Before the place is looked at: of a file that is older and in another place nobody else
         // writes on.
+        if old.origin != replica.origin {
+            return "the file is from before this node's last new origin, or another node's"
+        }
         if old.origin == replica.origin, replica.vector[replica.origin] < old.exported {
             return "the file is older than what was numbered in it"
         }
@@ -81,7 +84,6 @@ package final class Marker {
         {
             return moved
         }
-        if old.origin != replica.origin { return "the file was changed by another node" }
         if old.boot != boot, !old.isClean, !isBroken(.sentBeforeDurable) {
             return "the machine stopped before the last changes were surely on disk"
         }
