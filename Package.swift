@@ -57,6 +57,7 @@ let package = Package(
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CQREncode", providers: [.apt(["libqrencode-dev"])]),
         .target(name: "CPlatform"),
 
         // Layers, lowest first: a module imports only modules above this line of it.
@@ -74,12 +75,12 @@ let package = Package(
             "Node",
             [
                 "Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values", "Transport",
-                "Discovery", "CPlatform",
+                "Discovery", "Trust", "CPlatform",
             ]),
         module("Starling", ["Node"]),
         .executableTarget(
             name: "StarlingCommand",
-            dependencies: ["Starling", "Node", "CPlatform"],
+            dependencies: ["Starling", "Node", "CPlatform", "CQREncode"],
             swiftSettings: settings),
 
         // Tests.
@@ -115,7 +116,10 @@ let package = Package(
         tests("DiscoveryTests", ["Discovery", "starling-probe"]),
         tests(
             "NodeTests",
-            ["Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel"]),
+            [
+                "Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel",
+                "Trust", "Sync",
+            ]),
         fuzzing,
         tests("HouseTests", []),
     ]

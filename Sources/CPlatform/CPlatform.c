@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
     (void)info;
@@ -48,5 +50,18 @@ int64_t starling_file_modified(const char *path) {
     return (int64_t)info.st_mtimespec.tv_sec * 1000000000 + info.st_mtimespec.tv_nsec;
 #else
     return (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+#endif
+}
+
+int64_t starling_peer_user(int socket) {
+#ifdef __linux__
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return -1;
+    return peer.uid;
+#else
+    uid_t user;
+    gid_t group;
+    return getpeereid(socket, &user, &group) == 0 ? (int64_t)user : -1;
 #endif
 }

@@ -38,20 +38,46 @@ public final class StarlingNode: Sendable {
     ///   - home: a folder that holds no node yet.
     ///   - database: the SQLite file; nil for `data.db` in the home folder.
     ///   - name: what people call the node; nil for the machine's name.
-    ///   - group: the group of an existing node; nil to found one.
-    /// - Returns: the group, to be given to other machines.
+    /// - Returns: the fingerprint of its key, as other members see it.
     /// - Throws: ``StarlingError``.
-    public static func create(
-        home: String, database: String? = nil, name: String? = nil, group: String? = nil
-    ) throws -> String {
+    @discardableResult
+    public static func create(home: String, database: String? = nil, name: String? = nil) throws
+        -> String
+    {
         do {
             let folder = Path.currentFolder()
             let result = try NodeCommands.initialize(
                 InitializeOptions(
                     home: Home(path: Path.absolute(home, in: folder)),
                     database: database.map { Path.absolute($0, in: folder) }, name: name,
-                    group: group))
-            return result["group"]?.string ?? ""
+                    group: nil))
+            return result["fingerprint"]?.string ?? ""
+        } catch { throw StarlingError(error) }
+    }
+
+    /// Becomes a member of the group of the node that made `invitation`, and makes the home folder, or
+    /// takes that of a node that is alone. Blocks for some seconds; the other node must run.
+    ///
+    /// - Parameters:
+    ///   - invitation: what ``invite(name:isReader:seconds:)`` or `starling invite` returned there.
+    ///   - database: the SQLite file; nil for `data.db` in the home folder.
+    ///   - name: what people call the node; nil for what the invitation says.
+    ///   - discovery: whether to look on the local network, too.
+    /// - Returns: the fingerprint of this node's key.
+    /// - Throws: ``StarlingError`` that says what is wrong with the invitation, or that nobody was found.
+    @discardableResult
+    public static func join(
+        home: String, invitation: String, database: String? = nil, name: String? = nil,
+        discovery: Bool = true
+    ) throws -> String {
+        do {
+            let folder = Path.currentFolder()
+            let result = try NodeCommands.join(
+                JoinOptions(
+                    home: Home(path: Path.absolute(home, in: folder)), invitation: invitation,
+                    database: database.map { Path.absolute($0, in: folder) }, name: name,
+                    discovery: discovery), say: { _ in })
+            return result["fingerprint"]?.string ?? ""
         } catch { throw StarlingError(error) }
     }
 
@@ -102,6 +128,24 @@ public final class StarlingNode: Sendable {
         if !refused.isEmpty {
             throw StarlingError(NodeError(.failed, refused.joined(separator: "; ")))
         }
+    }
+
+    /// Makes an invitation for one machine; the node must run, here and when the invitation is used.
+    ///
+    /// - Parameters:
+    ///   - name: what the newcomer is called, unless it says itself.
+    ///   - isReader: nothing is taken from the newcomer.
+    ///   - seconds: how long it can be used; seven days at the most.
+    /// - Returns: one line; whoever has it is let in, once.
+    /// - Throws: ``StarlingError``.
+    public func invite(name: String? = nil, isReader: Bool = false, seconds: Int = 600) throws
+        -> String
+    {
+        let arguments: JSONObject = [
+            "name": JSONValue(optional: name), "reader": .bool(isReader),
+            "ttl_ms": .int(Int64(seconds) * 1000),
+        ]
+        return try call("invite", arguments)["invitation"]?.string ?? ""
     }
 
     /// Asks the running node what the command `starling` would ask.

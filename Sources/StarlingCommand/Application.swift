@@ -58,7 +58,7 @@ struct Application {
             return guarded(invocation) { page in
                 try ask(plan, arguments, invocation, page)
             }
-        case .initialize, .run, .demo, .bench:
+        case .initialize, .join, .run, .demo, .bench:
             return guarded(invocation) { page in try performLocally(invocation, page) }
         }
     }
@@ -119,9 +119,9 @@ struct Application {
                 database: invocation.value(.database).map {
                     Path.absolute($0, in: Path.currentFolder())
                 },
-                name: try invocation.value(.name).map(Identity.checkedName),
-                group: try invocation.value(.group).map(Identity.checkedGroup))
+                name: try invocation.value(.name).map(Identity.checkedName), group: nil)
             return show(InitializeView(), try commands.initialize(options), page)
+        case .join: return try join(invocation, page)
         case .run:
             let home = try Home.locate(invocation.home, environment: environment)
             _ = try home.identity()
@@ -146,6 +146,25 @@ struct Application {
             return show(BenchView(), result, page)
         case .control, .completions, .help: return .failure
         }
+    }
+
+    private func join(_ invocation: Invocation, _ page: Page) throws -> ExitCode {
+        let line = invocation.operands[0]
+        let options = JoinOptions(
+            home: try Home.locate(invocation.home, environment: environment),
+            invitation: line == "-" ? readLine() ?? "" : line,
+            database: invocation.value(.database).map {
+                Path.absolute($0, in: Path.currentFolder())
+            },
+            name: try invocation.value(.name).map(Identity.checkedName),
+            peers: invocation.values(.invitedPeer).compactMap { HostPort($0) },
+            discovery: !invocation.has(.noLooking))
+        let result = try commands.join(options) { line in
+            guard !page.json else { return }
+            page.print(Words.safe(line))
+            page.flush()
+        }
+        return show(JoinView(), result, page)
     }
 
     private func show(_ view: some ReplyView, _ result: JSONValue, _ page: Page) -> ExitCode {

@@ -11,6 +11,8 @@ enum ValueKind: Equatable, Sendable {
     case address
     case count(ClosedRange<Int>)
     case seconds
+    /// A number with a unit: `90s`, `10m`, `2h`, `7d`.
+    case lifetime
     case choice([String])
 
     /// Why `text` does not fit; nil when it does.
@@ -27,12 +29,28 @@ enum ValueKind: Equatable, Sendable {
         case .seconds:
             if let number = Double(text), (0...Self.secondsMax).contains(number) { return nil }
             return "must be a number of seconds from 0 to \(Int(Self.secondsMax))"
+        case .lifetime:
+            if let time = Self.milliseconds(text), (1000...Self.lifetimeMax).contains(time) {
+                return nil
+            }
+            return "must be a time such as 90s, 10m, 2h or 7d, and 7d at the most"
         case .choice(let words):
             if words.contains(text) { return nil }
             let meant = Suggestion.nearest(to: text, among: words)
             return "must be one of \(words.joined(separator: ", "))"
                 + (meant.map { "; did you mean \($0)?" } ?? "")
         }
+    }
+
+    private static let lifetimeMax: Int64 = 7 * 86_400_000
+
+    /// Milliseconds of a text such as `10m`; nil when it is none.
+    static func milliseconds(_ text: String) -> Int64? {
+        let units: [Character: Int64] = ["s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000]
+        guard let unit = text.last.flatMap({ units[$0] }), let number = Int64(text.dropLast()),
+            number > 0, number < 1_000_000
+        else { return nil }
+        return number * unit
     }
 
     /// A year: longer is a mistake.
@@ -113,6 +131,7 @@ struct CommandSpec: Sendable {
         /// Ask the running node or, without it, the offline handler.
         case control(ControlPlan)
         case initialize
+        case join
         case run
         case demo
         case bench

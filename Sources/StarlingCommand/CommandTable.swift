@@ -10,9 +10,6 @@ extension OptionSpec {
     static let name = OptionSpec(
         name: "--name", placeholder: "NAME",
         help: "what others call this node; the default is the machine's name")
-    static let group = OptionSpec(
-        name: "--group", placeholder: "ID",
-        help: "the group of an existing node, to join it; without it a new group is made")
     static let all = OptionSpec(name: "--all", help: "every table of the file")
     static let deleteWins = OptionSpec(
         name: "--delete-wins",
@@ -23,6 +20,11 @@ extension OptionSpec {
     static let peer = OptionSpec(
         name: "--peer", placeholder: "HOST:PORT", kind: .address, repeats: true,
         help: "dial this address too; can be repeated")
+    static let invitedPeer = OptionSpec(
+        name: "--peer", placeholder: "HOST:PORT", kind: .address, repeats: true,
+        help: "look for the inviter there, in place of the addresses in the invitation")
+    static let noLooking = OptionSpec(
+        name: "--no-discovery", help: "do not look for the inviter on the network")
     static let noDiscovery = OptionSpec(
         name: "--no-discovery", help: "do not announce this node and do not look for others")
     static let synced = OptionSpec(
@@ -33,8 +35,8 @@ extension OptionSpec {
         help: "give up after this time, with exit code 4")
     static let state = OptionSpec(
         name: "--state", placeholder: "STATE",
-        kind: .choice(["saved", "pending", "synced", "conflicted", "parked"]),
-        help: "only rows that are saved, pending, synced, conflicted or parked")
+        kind: .choice(["saved", "refused", "pending", "synced", "conflicted", "parked"]),
+        help: "only rows in this state")
     static let since = OptionSpec(
         name: "--since", placeholder: "TOKEN",
         help: "go on behind the change that carried this token in \"since\"")
@@ -45,7 +47,8 @@ extension OptionSpec {
 
 extension CommandSpec {
     static let table: [CommandSpec] = [
-        initialize, track, untrack, run, status, peers, why, sync, wait, records, conflicts,
+        initialize, invite, join, members, membersRemove, membersRename, membersRole, track,
+        untrack, run, status, peers, why, sync, wait, records, conflicts,
         conflictsShow, conflictsRestore, conflictsDismiss, digest, watch, doctor, backup, demo,
         bench, completions, help,
     ]
@@ -53,14 +56,11 @@ extension CommandSpec {
     static let initialize = CommandSpec(
         path: ["init"], summary: "make a new node",
         discussion: """
-            Makes the home folder with an identity and a commented configuration, and prepares the
-            database. The first node makes a group; others join it with --group.
+            Makes the home folder with a key and a commented configuration, and prepares the database.
+            The first node of a group is made so; the others join it with `starling join`.
             """,
-        options: [.database, .name, .group],
-        examples: [
-            "starling init --db ~/jobs.db --name Workshop",
-            "starling init --group 5d8c0f3a9b7e4c1d8a6f2e0b4c9d7a13",
-        ],
+        options: [.database, .name],
+        examples: ["starling init --db ~/jobs.db --name Workshop"],
         action: .initialize)
 
     static let run = CommandSpec(

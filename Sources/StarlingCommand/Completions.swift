@@ -81,7 +81,7 @@ struct Completions {
             case .choice(let words):
                 let list = words.joined(separator: " ")
                 action = "COMPREPLY=($(compgen -W \"\(list)\" -- \"$word\"))"
-            case .text, .address, .count, .seconds: action = ":"
+            case .text, .address, .count, .seconds, .lifetime: action = ":"
             }
             lines.append("        \(option.name)) \(action); return ;;")
         }
@@ -185,7 +185,7 @@ struct Completions {
         case .file: "_files"
         case .folder: "_files -/"
         case .choice(let words): "(\(words.joined(separator: " ")))"
-        case .text, .address, .count, .seconds: ""
+        case .text, .address, .count, .seconds, .lifetime: ""
         }
     }
 

@@ -8,14 +8,14 @@ struct InitializeView: ReplyView {
         page.print("\(page.paint(text("name"), .strong)) is a new node.")
         page.columns([
             ["home", Page.Cell(text("home"))], ["file", Page.Cell(text("db"))],
-            ["node", Page.Cell(text("node"))], ["group", Page.Cell(text("group"))],
+            ["node", Page.Cell(text("node"))], ["key", Page.Cell(text("fingerprint"))],
         ])
         page.print()
         page.print("Next:")
         page.columns([
             ["starling track --all", "choose what is kept the same"],
             ["starling run", "start the node"],
-            ["starling init --group \(text("group"))", "on every other machine"],
+            ["starling invite", "let another machine in; it runs starling join"],
         ])
     }
 }

@@ -15,6 +15,7 @@ import Darwin
     static func main() {
         let words = Array(CommandLine.arguments.dropFirst())
         prepareSignals()
+        hideInvitation()
         let environment: (String) -> String? = { name in
             getenv(name).map { String(cString: $0) }
         }
@@ -23,6 +24,14 @@ import Darwin
             output: Output(descriptor: STDOUT_FILENO, environment: environment),
             errors: Output(descriptor: STDERR_FILENO, environment: environment))
         exit(application.run(words).rawValue)
+    }
+
+    /// Other users of this machine can read a process's words; a secret is gone from them at once.
+    private static func hideInvitation() {
+        for index in 1..<max(1, Int(CommandLine.argc)) {
+            guard let word = CommandLine.unsafeArgv[index] else { continue }
+            if strncasecmp(word, "STARLING1", 9) == 0 { memset(word, 0x78, strlen(word)) }
+        }
     }
 
     /// A reader that goes away is an error of `write` and not a signal; Ctrl-C ends quietly,
@@ -50,6 +59,7 @@ extension NodeCommands {
     static var program: NodeCommands {
         NodeCommands(
             initialize: { try NodeCommands.initialize($0) },
+            join: { options, say in try NodeCommands.join(options, say: say) },
             run: { try NodeCommands.run($0) },
             offline: { try NodeCommands.offline($0) },
             demo: { say in try NodeCommands.demo(say) },

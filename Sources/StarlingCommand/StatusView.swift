@@ -20,10 +20,10 @@ struct StatusView: ReplyView {
     private func facts(_ result: JSONValue, width: Int) -> [[Page.Cell]] {
         let name = Words.safe(result["name"]?.string ?? "")
         let node = Words.short(result["node"]?.string ?? "")
-        let group = Words.short(result["group"]?.string ?? "")
+        let role = result["role"] == "reader" ? ", reader" : ""
         let tables = (result["tables"]?.array ?? []).compactMap(\.string).map(Words.safe)
         var rows: [[Page.Cell]] = [
-            ["node", Page.Cell("\(name) \(node), group \(group)")],
+            ["node", Page.Cell("\(name) \(node)\(role)")],
             ["tables", Page.Cell(Self.shortened(tables, width: width - 12))],
         ]
         if let digest = result["digest"]?.string {
@@ -71,10 +71,7 @@ struct Health {
             say("No table is kept the same yet: starling track --all", .warning)
         }
         if isRunning, peers.isEmpty {
-            let group = Words.safe(status["group"]?.string ?? "ID")
-            say(
-                "No peer is known yet. On another machine: starling init --group \(group)", .warning
-            )
+            say("No peer is known yet. Let another machine in: starling invite", .warning)
         }
         addPeers(peers, isRunning: isRunning)
         if journal > 0 {
@@ -142,6 +139,16 @@ struct Health {
     }
 
     private mutating func addFindings(_ status: JSONValue) {
+        if status["role"] == "reader" {
+            let refused = status["refused"]?.int ?? 0
+            say("This node is a reader: nothing that is written here goes to others.", .warning)
+            if refused > 0 {
+                say(
+                    "\(Words.count(refused, "change")) of this file \(refused == 1 ? "is" : "are") "
+                        + "refused by all: starling records TABLE --state refused. A writer can make "
+                        + "this node one: starling members role NODE writer", .bad)
+            }
+        }
         let conflicts = status["conflicts"]?.int ?? 0
         if conflicts > 0 {
             say("\(Words.count(conflicts, "conflict")) to look at: starling conflicts", .warning)

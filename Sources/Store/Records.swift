@@ -11,6 +11,8 @@ package struct RecordFacts: Sendable {
     package enum State: String, Sendable, CaseIterable {
         /// Only here.
         case saved
+        /// Only here for good: this node is a reader, and nobody takes its changes.
+        case refused
         /// On some of the peers that were ever met.
         case pending
         /// On all of them.
@@ -92,7 +94,7 @@ extension Replica {
                     } else if conflicted.contains(found[0]) {
                         .conflicted
                     } else if holders.isEmpty {
-                        .saved
+                        self.isReader && !peers.isEmpty ? .refused : .saved
                     } else {
                         holders.count == peers.count ? .synced : .pending
                     }

@@ -29,6 +29,8 @@ package final class Replica {
     var environment: Environment
     package let path: String
     package var bounds = Limits.Bounds()
+    /// Whether nobody takes this replica's changes; for what `records` tells.
+    package var isReader = false
 
     // What follows mirrors the file, and is read again after a transaction that failed.
     var origins: [Origin] = []

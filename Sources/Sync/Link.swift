@@ -30,6 +30,8 @@ package protocol Link: AnyObject {
     /// Sends what is queued, for a few seconds at most, then closes. Nothing is reported
     /// afterwards.
     func close()
+    /// Closes now; what is queued is dropped. Nothing is reported afterwards.
+    func abort()
     /// Bytes that wait to be taken by the network.
     var queuedBytes: Int { get }
 }

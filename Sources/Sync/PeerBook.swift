@@ -24,6 +24,18 @@ package struct PeerBook {
     private var lastRecord = 0
     private var lastDial: UInt64 = 0
     private var selfAddresses: Set<PeerAddress> = []
+    /// Who is dialled; nil for everybody. Who came to be a member is dialled at once.
+    var members: [String: Membership.Role]? {
+        didSet {
+            isPlanStale = true
+            for id in records.keys {
+                guard let node = records[id]?.node, members?[node] != nil, oldValue?[node] == nil
+                else { continue }
+                records[id]?.resetBackoff()
+                records[id]?.refusal = nil
+            }
+        }
+    }
 
     package init(node: String) { self.node = node }
 
@@ -85,9 +97,9 @@ package struct PeerBook {
     /// What the next run should know; sorted, so that it changes only when something did.
     package var remembered: [RememberedPeer] {
         records.values.compactMap { record in
-            guard let node = record.node, !record.isSelf, !record.addresses.isEmpty else {
-                return nil
-            }
+            guard let node = record.node, !record.isSelf, !record.addresses.isEmpty,
+                isMember(record)
+            else { return nil }
             return RememberedPeer(
                 node: node, name: record.name, addresses: record.addresses.map(\.address).sorted())
         }.sorted { $0.node < $1.node }
@@ -104,13 +116,19 @@ package struct PeerBook {
     // MARK: Dialling
 
     private func isDialable(_ record: PeerRecord, _ chosen: Set<String>?) -> Bool {
-        guard record.contact == .none, !record.isSelf, !record.addresses.isEmpty else {
-            return false
-        }
+        guard record.contact == .none, !record.isSelf, !record.addresses.isEmpty,
+            isMember(record)
+        else { return false }
         guard let chosen, let node = record.node, !record.sources.contains(.fixed) else {
             return true
         }
         return chosen.contains(node)
+    }
+
+    /// Whether the record is of a member, or of nobody in particular.
+    func isMember(_ record: PeerRecord) -> Bool {
+        guard let node = record.node, let members else { return true }
+        return members[node] != nil
     }
 
     private var dialing: Int {
@@ -159,7 +177,7 @@ package struct PeerBook {
     /// Whom to dial in a large group: the next nodes on the ring of ids and a few at random, fixed
     /// by this node's id; nil for everybody. The ring keeps the graph connected.
     private var neighbours: Set<String>? {
-        let nodes = records.values.compactMap { $0.isSelf ? nil : $0.node }
+        let nodes = records.values.compactMap { $0.isSelf || !isMember($0) ? nil : $0.node }
         guard nodes.count > SyncLimits.fullMeshMax else { return nil }
         let sorted = nodes.sorted()
         let start = sorted.firstIndex { $0 > node } ?? 0

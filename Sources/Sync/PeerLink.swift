@@ -43,6 +43,8 @@ final class PeerLink {
     let id: LinkID
     let link: any Link
     let address: PeerAddress?
+    /// The node whose key the other side has proved.
+    let authenticated: String?
     var session: Session
     var assembler = MessageAssembler()
 
@@ -90,10 +92,14 @@ final class PeerLink {
     var choice: UInt64 = 0
     var ownChoice: UInt64 = 0
 
-    init(id: LinkID, link: any Link, address: PeerAddress?, session: Session, now: Milliseconds) {
+    init(
+        id: LinkID, link: any Link, address: PeerAddress?, authenticated: String?,
+        session: Session, now: Milliseconds
+    ) {
         self.id = id
         self.link = link
         self.address = address
+        self.authenticated = authenticated
         self.session = session
         progressAt = now
         checkAt = now + SyncLimits.checkMilliseconds
@@ -101,6 +107,13 @@ final class PeerLink {
 
     var isActive: Bool { session.phase == .active }
     var peerNode: String { session.peer?.node ?? "" }
+    /// For people.
+    var name: String {
+        let said = session.peer?.name ?? ""
+        return said.isEmpty ? String((authenticated ?? peerNode).prefix(8)) : said
+    }
+    /// The peer takes what is sent to it.
+    var accepts: Bool { session.stated?.accepts ?? true }
 
     /// What the peer has to fetch that `own` lacks, as far as is known.
     func hasNews(for own: ReplicaSummary) -> Bool {

@@ -46,6 +46,8 @@ package struct PeerStatus: Sendable, Equatable {
     package var lastSeenAt: Milliseconds?
     /// Changes here that the peer has not stated.
     package var behind: UInt64?
+    /// Changes here that the peer refuses: to it this node is a reader.
+    package var refused: UInt64 = 0
     /// Changes the peer has that are not here.
     package var ahead: UInt64?
     package var bytesIn: UInt64 = 0
@@ -68,7 +70,9 @@ extension SyncEngine {
             }
             if byRecord[record]?.isActive != true { byRecord[record] = peer }
         }
-        var all = book.records.values.map { status(of: $0, byRecord[$0.id], now) }
+        var all = book.records.values.filter(book.isMember).map {
+            status(of: $0, byRecord[$0.id], now)
+        }
         all += anonymous.map { peer in
             PeerStatus(
                 node: peer.session.peer?.node, name: peer.session.peer?.name ?? "",
@@ -127,8 +131,10 @@ extension SyncEngine {
         status.isWhole = peer.session.stated?.isWhole
         if let own, peer.session.stated != nil {
             // What the peer stated, and what it sent since: its deltas come from its own vector.
-            status.behind = own.vector.distance(beyond: peer.session.peerHas)
-            status.ahead = peer.session.peerHas.distance(beyond: own.vector)
+            let mine = own.vector.distance(beyond: peer.session.peerHas)
+            status.behind = peer.accepts ? mine : 0
+            status.refused = peer.accepts ? 0 : mine
+            status.ahead = mayWrite(peer) ? peer.session.peerHas.distance(beyond: own.vector) : 0
         }
         if let incoming = peer.session.incoming {
             status.progress.append(
@@ -160,7 +166,9 @@ extension SyncEngine {
             guard let stated = peer.session.stated, peer.isActive, peer.inbox.isEmpty,
                 peer.pending.isEmpty, !peer.isDivergent
             else { return false }
-            return peer.session.peerHas == own.vector && stated.isWhole && own.isWhole
+            return (!peer.accepts || peer.session.peerHas.covers(own.vector))
+                && (!mayWrite(peer) || own.vector.covers(peer.session.peerHas))
+                && stated.isWhole && own.isWhole
         }
     }
 }

@@ -103,6 +103,14 @@ extension SyncEngine {
             peer.interrupted = nil
             peer.want = want
         case .credited: break
+        case .apply, .finish, .applyWhole:
+            if mayWrite(peer) { try apply(effect, peer, now) } else { drop(effect, peer, now) }
+        case .left(let goodbye): try left(peer, goodbye, now)
+        }
+    }
+
+    private func apply(_ effect: Effect, _ peer: PeerLink, _ now: Milliseconds) throws {
+        switch effect {
         case .apply(let chunk, let header):
             let outcome = try replica.apply(chunk.chunk, of: header.header)
             peer.progressAt = now
@@ -116,8 +124,21 @@ extension SyncEngine {
             let outcome = try replica.applyWhole(chunk.chunk, of: header.header)
             peer.creditOwed += peer.session.appliedWhole()
             finished(outcome, peer, now)
-        case .left(let goodbye): try left(peer, goodbye, now)
+        default: break
         }
+    }
+
+    /// What a reader sends is not taken. It gets its credit back, so that the link lives on, and is told
+    /// with the next statement, if it was not told before.
+    private func drop(_ effect: Effect, _ peer: PeerLink, _ now: Milliseconds) {
+        switch effect {
+        case .apply: run(peer.session.applied(rows: 0), peer, now)
+        case .finish:
+            peer.session.finished()
+            pullEnded(peer)
+        default: peer.creditOwed += peer.session.appliedWhole()
+        }
+        wantStatement(peer, at: now + SyncLimits.statementDelayMilliseconds)
     }
 
     /// A delta came to its end: say so to its sender at once, to the others soon.

@@ -9,7 +9,7 @@ extension SyncEngine {
     /// Sends the requests whose turn has come.
     func schedulePulls(_ now: Milliseconds) {
         guard let own else { return }
-        for peer in sortedLinks where peer.isActive && peer.told != nil {
+        for peer in sortedLinks where peer.isActive && peer.told != nil && mayWrite(peer) {
             recheck(peer, own, now)
             // Nothing to fetch: say so at once, to be sent what comes later.
             if peer.pull == .waiting, !peer.hasNews(for: own) {
@@ -19,6 +19,7 @@ extension SyncEngine {
         }
         let waiting = sortedLinks.filter {
             $0.isActive && $0.told != nil && $0.pull == .waiting && !isBlocked($0, now)
+                && mayWrite($0)
         }
         guard let next = waiting.first else { return }
         if let pulling, let current = links[pulling] {

@@ -12,7 +12,7 @@ extension SyncEngine {
             if until > now { return }
             peer.pushBlockedUntil = nil
         }
-        guard let own, peer.told != nil else { return }
+        guard let own, peer.told != nil, peer.accepts else { return peer.closeSource() }
         do {
             giveBackIfHeldTooLong(peer, now)
             // Several deltas may follow each other; each pass sends one whole or stops.
@@ -36,7 +36,7 @@ extension SyncEngine {
 
     /// When `push` has to be called again although nothing happens.
     func pushDeadline(_ peer: PeerLink) -> Milliseconds {
-        guard peer.isActive else { return .max }
+        guard peer.isActive, peer.accepts else { return .max }
         if let until = peer.pushBlockedUntil { return until }
         var earliest = peer.outgoing.map { $0.openedAt + SyncLimits.sourceHeldMilliseconds } ?? .max
         if peer.outgoing == nil, hasRoom(peer) { earliest = min(earliest, peer.forwardAt ?? .max) }

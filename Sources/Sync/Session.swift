@@ -23,6 +23,8 @@ package struct Session: Sendable {
 
     package let configuration: SyncConfiguration
     package let direction: LinkDirection
+    /// The node whose key the other side has proved; nil when nothing was proved.
+    package let authenticated: String?
     package let openedAt: Milliseconds
     package private(set) var phase = Phase.greeting
     package private(set) var activeAt: Milliseconds?
@@ -51,10 +53,12 @@ package struct Session: Sendable {
     private var floodCount = 0
 
     package init(
-        configuration: SyncConfiguration, direction: LinkDirection, now: Milliseconds
+        configuration: SyncConfiguration, direction: LinkDirection, authenticated: String? = nil,
+        now: Milliseconds
     ) {
         self.configuration = configuration
         self.direction = direction
+        self.authenticated = authenticated
         openedAt = now
         lastHeardAt = now
         lastPingAt = now
@@ -155,6 +159,10 @@ package struct Session: Sendable {
                 .versionTooNew,
                 "\(hello.node) speaks protocol \(hello.versions.lowerBound) at least, "
                     + "\(configuration.node) knows \(own.upperBound)")
+        }
+        if let authenticated, hello.node != authenticated {
+            throw SyncError(
+                .malformed, "\(authenticated) says that it is \(hello.node), whose key it has not")
         }
         if hello.group != configuration.group {
             throw SyncError(

@@ -17,7 +17,7 @@ extension SyncEngine {
         guard let own else { return }
         if peer.isStateDue {
             peer.isStateDue = false
-            tell(peer, .state(StatementMessage(own, choice: peer.ownChoice)), own, now)
+            send(.state(statement(for: peer, own, choice: peer.ownChoice)), peer, now)
         }
         guard peer.isActive else { return }
         announceSchema(peer, own, now)
@@ -29,20 +29,22 @@ extension SyncEngine {
             peer.statementDueAt = max(refreshAt, now + 1)
             return
         }
-        let isNews = peer.told.map { !$0.says(own) } ?? true
+        let isNews = peer.told.map { !$0.says(own) || $0.accepts != mayWrite(peer) } ?? true
         guard isNews || peer.isStatementForced || peer.creditOwed > 0 else { return }
         peer.isStatementForced = false
         peer.lastStatementAt = now
         let credit = peer.creditOwed
         peer.creditOwed = 0
-        tell(peer, .statement(StatementMessage(own, credit: credit)), own, now)
+        send(.statement(statement(for: peer, own, credit: credit)), peer, now)
     }
 
-    private func tell(
-        _ peer: PeerLink, _ message: Message, _ own: ReplicaSummary, _ now: Milliseconds
-    ) {
-        peer.told = StatementMessage(own)
-        send(message, peer, now)
+    private func statement(
+        for peer: PeerLink, _ own: ReplicaSummary, choice: UInt64 = 0, credit: Int = 0
+    ) -> StatementMessage {
+        var statement = StatementMessage(own, choice: choice, credit: credit)
+        statement.accepts = mayWrite(peer)
+        peer.told = statement
+        return statement
     }
 
     /// Rows must find their tables: a structure that the peer may lack goes before them.

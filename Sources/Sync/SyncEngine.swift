@@ -20,6 +20,12 @@ package final class SyncEngine {
     /// Told of everything that happens; must not call the engine back.
     package var onEvent: ((SyncEvent) -> Void)?
 
+    /// Who belongs to the group now; nil, or a door that gives nil, admits everybody as a writer.
+    ///
+    /// Asked often: it must be cheap, must see what the replica has just taken in, and must not call the
+    /// engine back.
+    package var membership: (() -> Membership?)?
+
     package internal(set) var book: PeerBook
     var links: [LinkID: PeerLink] = [:]
     private var lastLink: UInt64 = 0
@@ -60,14 +66,22 @@ package final class SyncEngine {
     // MARK: Entry points
 
     /// A connection is up. Both sides speak at once.
+    ///
+    /// - Parameter authenticated: the node whose key the other side has proved; nil when nothing was
+    ///   proved and its hello is believed.
     package func linkOpened(
-        _ link: any Link, direction: LinkDirection, address: PeerAddress?, now: Milliseconds
+        _ link: any Link, direction: LinkDirection, address: PeerAddress?,
+        authenticated: String? = nil, now: Milliseconds
     ) -> LinkID {
         let now = advance(to: now)
         lastLink += 1
         let id = LinkID(lastLink)
-        let session = Session(configuration: configuration, direction: direction, now: now)
-        let peer = PeerLink(id: id, link: link, address: address, session: session, now: now)
+        let session = Session(
+            configuration: configuration, direction: direction, authenticated: authenticated,
+            now: now)
+        let peer = PeerLink(
+            id: id, link: link, address: address, authenticated: authenticated, session: session,
+            now: now)
         links[id] = peer
         if case .dialed(let dial) = direction { peer.record = book.connected(dial) }
         guard links.count <= SyncLimits.sessionsMax, !isShuttingDown else {
@@ -225,8 +239,15 @@ package final class SyncEngine {
     /// Does everything that is due: processing, folding, statements, requests, deltas.
     func settle(_ now: Milliseconds) {
         guard !isShuttingDown else { return }
-        for peer in sortedLinks { drain(peer, now) }
-        if let due = refreshAt, due <= now { refresh(now) }
+        cutStrangers(now)
+        for peer in sortedLinks {
+            drain(peer, now)
+            cutStrangers(now)
+        }
+        if let due = refreshAt, due <= now {
+            refresh(now)
+            cutStrangers(now)
+        }
         for peer in sortedLinks { announce(peer, now) }
         schedulePulls(now)
         for peer in sortedLinks where peer.isActive { push(peer, now) }
@@ -273,7 +294,7 @@ package final class SyncEngine {
 
     private func ownChanged(_ summary: ReplicaSummary, _ now: Milliseconds) {
         for peer in sortedLinks where peer.isActive {
-            if peer.told.map({ !$0.says(summary) }) ?? true {
+            if peer.told.map({ !$0.says(summary) || $0.accepts != mayWrite(peer) }) ?? true {
                 wantStatement(peer, at: now + SyncLimits.statementDelayMilliseconds)
             }
             compareDigests(peer, now)

@@ -28,7 +28,7 @@ extension GoodbyeMessage.Code {
     var remedy: String? {
         switch self {
         case .wrongGroup:
-            "the two nodes belong to different groups: run 'starling init --group ID' with one id"
+            "the two nodes belong to different groups: make a new home on one of them with 'starling join'"
         case .versionTooOld: "update starling on this machine"
         case .versionTooNew: "update starling on the peer's machine"
         case .clonedIdentity:
@@ -36,6 +36,7 @@ extension GoodbyeMessage.Code {
                 + "with a new home on one of them"
         case .malformed, .tooLarge, .flood:
             "the peer is damaged, of another version or no starling node: check what runs there"
+        case .notMember: "to let it in again, run 'starling invite' here and 'starling join' there"
         case .storeFailed: "see 'starling doctor' on the machine that reports it"
         default: nil
         }

@@ -1,6 +1,7 @@
 // A byte stream over TCP or a Unix-domain socket: reading, closing, addresses.
 // Writing and its queue are in Stream+Writing.swift.
 
+internal import CPlatform
 internal import CUV
 
 /// One connection.
@@ -88,6 +89,13 @@ package final class Stream: HandleOwner {
 
     /// False once the stream is closing.
     package var isOpen: Bool { closeReason == nil }
+
+    /// The user at the other end of a Unix socket; nil when the system does not say.
+    package var peerUser: UInt32? {
+        var number: Int32 = -1
+        guard isOpen, uv_fileno(handle.base, &number) == 0 else { return nil }
+        return UInt32(exactly: starling_peer_user(number))
+    }
 
     /// Starts or goes on reading; idempotent.
     package func resumeReading() {

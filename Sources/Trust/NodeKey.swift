@@ -47,6 +47,20 @@ package final class NodeKey {
         return bytes
     }
 
+    /// A signature of `message` (RFC 8032): 64 bytes, the same each time.
+    package func sign(_ message: [UInt8]) throws(TrustError) -> [UInt8] {
+        ErrorQueue.clear()
+        guard let digest = EVP_MD_CTX_new() else { throw ErrorQueue.failure("sign") }
+        defer { EVP_MD_CTX_free(digest) }
+        var signature = [UInt8](repeating: 0, count: 64)
+        var count = signature.count
+        guard EVP_DigestSignInit(digest, nil, nil, nil, pointer) == 1,
+            EVP_DigestSign(digest, &signature, &count, message, message.count) == 1,
+            count == signature.count
+        else { throw ErrorQueue.failure("sign") }
+        return signature
+    }
+
     /// A certificate of this key, signed by itself (RFC 5280, RFC 8410). It says nothing but the key:
     /// the same name for everybody, and valid always, since clocks here may be wrong.
     func makeCertificate() throws(TrustError) -> OpaquePointer {

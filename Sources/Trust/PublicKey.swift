@@ -28,30 +28,37 @@ package struct PublicKey: Hashable, Comparable, Sendable {
         }.joined()
     }
 
-    /// What two people compare aloud: six groups of four letters and digits, 120 bits of a SHA-256,
-    /// without letters that sound or look like others (Crockford's base 32).
+    /// What two people compare aloud: six groups of four letters and digits, 120 bits of a SHA-256.
     package var fingerprint: String {
-        let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
         let hash = sha256(Array("starling fingerprint 1".utf8) + bytes)
-        var letters: [Character] = []
-        var bits = 0
-        var count = 0
-        for byte in hash.prefix(15) {
-            bits = bits << 8 | Int(byte)
-            count += 8
-            while count >= 5 {
-                count -= 5
-                letters.append(alphabet[bits >> count & 31])
-            }
-            bits &= (1 << count) - 1
-        }
+        let letters = Array(Base32.text(hash.prefix(15)))
         return stride(from: 0, to: letters.count, by: 4)
             .map { String(letters[$0..<$0 + 4]) }.joined(separator: "-")
+    }
+
+    /// What stands in an announcement on the network: who knows the key recognises it, and with another
+    /// salt it is another text to everybody else. 128 bits.
+    package func tag(salt: [UInt8]) -> [UInt8] {
+        Array(sha256(Array("starling announcement 1".utf8) + salt + bytes).prefix(16))
+    }
+
+    /// Whether the owner of this key signed `message` (RFC 8032).
+    package func hasSigned(_ message: [UInt8], _ signature: [UInt8]) -> Bool {
+        guard let key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nil, bytes, bytes.count),
+            let digest = EVP_MD_CTX_new()
+        else { return false }
+        defer {
+            EVP_MD_CTX_free(digest)
+            EVP_PKEY_free(key)
+            ErrorQueue.clear()
+        }
+        return EVP_DigestVerifyInit(digest, nil, nil, nil, key) == 1
+            && EVP_DigestVerify(digest, signature, signature.count, message, message.count) == 1
     }
 }
 
 /// SHA-256 (FIPS 180-4).
-func sha256(_ bytes: [UInt8]) -> [UInt8] {
+package func sha256(_ bytes: [UInt8]) -> [UInt8] {
     var digest = [UInt8](repeating: 0, count: 32)
     let code = EVP_Digest(bytes, bytes.count, &digest, nil, EVP_sha256(), nil)
     precondition(code == 1, "SHA-256 is a part of every OpenSSL")

@@ -32,7 +32,7 @@ package final class SecureChannel {
     private var failure: TrustError?
 
     /// - Parameter mayTalk: asked once, during the handshake, with a key that the peer will have to
-    ///   prove next; must not call the channel.
+    ///   prove next, and which can be the node's own; must not call the channel.
     package init(
         _ context: SecureContext, role: Role, mayTalk: @escaping (PublicKey) -> Bool
     ) throws(TrustError) {
@@ -121,7 +121,7 @@ package final class SecureChannel {
 
     /// Called back from the handshake with the key that the peer claims.
     func accepts(_ key: PublicKey?) -> Bool {
-        guard let key, key != context.publicKey, mayTalk(key) else {
+        guard let key, mayTalk(key) else {
             isRefused = true
             return false
         }

@@ -24,12 +24,14 @@ package struct GoodbyeMessage: Sendable, Equatable {
         package static let storeFailed = Code(rawValue: 10)
         package static let timeout = Code(rawValue: 11)
         package static let flood = Code(rawValue: 12)
+        /// The peer is no member any more; it is told nothing.
+        package static let notMember = Code(rawValue: 13)
 
         /// Trying again soon cannot help: a person must act.
         package var isRefusal: Bool {
             switch self {
             case .malformed, .tooLarge, .wrongGroup, .versionTooOld, .versionTooNew,
-                .clonedIdentity, .flood:
+                .clonedIdentity, .flood, .notMember:
                 true
             default: false
             }

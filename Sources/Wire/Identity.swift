@@ -86,6 +86,8 @@ package struct StatementMessage: Sendable, Equatable {
     package var choice: UInt64
     /// In a `statement`: chunks applied since the last credit.
     package var credit: Int
+    /// The sender takes the receiver's changes: false says that the receiver is a reader.
+    package var accepts = true
 
     package init(
         origin: Origin, vector: VersionVector, isWhole: Bool, beyondHash: UInt64, digest: UInt64,
@@ -111,6 +113,7 @@ package struct StatementMessage: Sendable, Equatable {
         fields["s"] = .unsigned(schemaFingerprint)
         fields["h"] = .unsigned(choice)
         fields["c"] = .unsigned(UInt64(max(0, credit)))
+        fields["a"] = .bool(accepts)
         return fields.item
     }
 
@@ -124,5 +127,6 @@ package struct StatementMessage: Sendable, Equatable {
         schemaFingerprint = try fields.number("s")
         choice = try fields.number("h")
         credit = try fields.count("c", max: WireLimits.creditMax)
+        accepts = fields["a"] == nil ? true : try fields.flag("a")
     }
 }

@@ -73,10 +73,10 @@ private struct SourceFile {
         "Sync": ["Store", "Wire", "Codec", "CausalModel", "Values"],
         "Node": [
             "Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values", "Transport",
-            "Discovery", "CPlatform",
+            "Discovery", "Trust", "CPlatform",
         ],
         "Starling": ["Node"],
-        "StarlingCommand": ["Starling", "Node", "CPlatform"],
+        "StarlingCommand": ["Starling", "Node", "CPlatform", "CQREncode"],
     ]
 
     private static let linesMax = 400
@@ -86,7 +86,7 @@ private struct SourceFile {
 
     @Test func modulesKnowOnlyThoseBelowThem() throws {
         let own = Set(Self.mayKnow.keys).union(["CSQLite", "CUV", "CDNSSD", "CZstd", "CXXHash"])
-            .union(["CPlatform", "COpenSSL"])
+            .union(["CPlatform", "COpenSSL", "CQREncode"])
         for (module, allowed) in Self.mayKnow {
             let files = SourceFile.all(in: "Sources/\(module)")
             try #require(!files.isEmpty, "no file of module \(module) was found")

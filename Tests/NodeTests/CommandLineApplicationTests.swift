@@ -266,18 +266,16 @@ import Darwin
             given = options
             return [
                 "node": "n", "group": "g", "origin": "o", "db": "/d.db", "name": "Kitchen",
-                "home": "/h",
+                "home": "/h", "fingerprint": "AAAA-BBBB",
             ]
         }
-        let group = String(repeating: "Ab", count: 16)
-        let run = harness.starling(
-            "init", "--home", "/h", "--db", "/d.db", "--name", "Kitchen", "--group", group)
+        let run = harness.starling("init", "--home", "/h", "--db", "/d.db", "--name", "Kitchen")
         #expect(
             given
                 == InitializeOptions(
-                    home: Home(path: "/h"), database: "/d.db", name: "Kitchen",
-                    group: group.lowercased()))
-        #expect(run.out.contains("starling init --group g"))
+                    home: Home(path: "/h"), database: "/d.db", name: "Kitchen", group: nil))
+        #expect(run.out.contains("AAAA-BBBB") && run.out.contains("starling invite"))
+        // What earlier versions had is gone, and said to be.
         #expect(harness.starling("init", "--group", "12").code == .usage)
     }
 

@@ -18,6 +18,7 @@ final class CommandLineHarness {
         [.error(ControlError(code: "failed", message: "unexpected"))]
     }
     var initialize: (InitializeOptions) throws -> JSONValue = { _ in [:] }
+    var join: (JoinOptions, (String) -> Void) throws -> JSONValue = { _, _ in [:] }
     var run: (RunOptions) throws -> Void = { _ in }
     var bench: (BenchOptions) throws -> JSONValue = { _ in [:] }
     var environment: [String: String] = [:]
@@ -51,6 +52,7 @@ final class CommandLineHarness {
         let application = Application(
             commands: NodeCommands(
                 initialize: { try self.initialize($0) },
+                join: { options, say in try self.join(options, say) },
                 run: { try self.run($0) },
                 offline: { _ in
                     Handler { request in

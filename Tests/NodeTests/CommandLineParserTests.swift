@@ -16,7 +16,12 @@ import Testing
     }
 
     @Test(arguments: [
-        ("init", "init", []), ("init --db a.db --name N --group G", "init", []),
+        ("init", "init", []), ("init --db a.db --name N", "init", []),
+        ("invite --for N --ttl 90s --reader", "invite", []), ("invite --revoke a", "invite", ["a"]),
+        ("join L --db a.db --name N --peer a:1 --no-discovery", "join", ["L"]),
+        ("members", "members", []), ("members remove Van", "members remove", ["Van"]),
+        ("members rename a B", "members rename", ["a", "B"]),
+        ("members role a reader", "members role", ["a", "reader"]),
         ("track t", "track", ["t"]), ("track --all --delete-wins", "track", []),
         ("track a b c", "track", ["a", "b", "c"]), ("untrack t", "untrack", ["t"]),
         ("run --listen [::]:0 --peer a:1 --peer b --no-discovery", "run", []),
@@ -50,8 +55,8 @@ import Testing
 
     @Test func everyCommandOfTheTableIsTested() {
         // Whoever adds a command adds a line above.
-        #expect(CommandSpec.table.count == 22)
-        #expect(Set(CommandSpec.table.map(\.name)).count == 22)
+        #expect(CommandSpec.table.count == 28)
+        #expect(Set(CommandSpec.table.map(\.name)).count == 28)
     }
 
     @Test func valuesArriveAsTheyWereGiven() throws {
@@ -76,11 +81,15 @@ import Testing
         ("conflicts show", "conflicts show needs ID"), ("status now", "what to do with \"now\""),
         ("status --jsn", "unknown option --jsn; did you mean --json?"),
         ("track --delete-win t", "did you mean --delete-wins?"),
-        ("--peer a:1 run", "--peer belongs behind its command: starling run --peer"),
+        ("--peer a:1 run", "--peer belongs behind its command: starling join --peer"),
         ("run --json", "run takes no --json"), ("--json run", "run takes no --json"),
         ("status --home", "--home needs a value: --home DIR"),
         ("status --home --json", "--home needs a value"), ("status --home=", "must not be empty"),
         ("status --json=yes", "--json takes no value"),
+        ("join", "join needs LINE"), ("invite --ttl soon", "must be a time such as"),
+        ("invite --ttl 8d", "7d at the most"), ("invite --ttl 0s", "must be a time such as"),
+        ("members role a owner", "writer, reader"),
+        ("members remove", "members remove needs NODE"),
         ("run --peer x:y", "--peer must be HOST:PORT"), ("run --listen", "needs a value"),
         ("run --listen a:1 --listen b:1", "--listen can be given only once"),
         ("wait --timeout soon", "--timeout must be a number of seconds"),
@@ -95,6 +104,11 @@ import Testing
     func whatDoesNotFitIsExplained(line: String, words: String) {
         let failure = #expect(throws: UsageError.self) { try parse(line) }
         #expect(failure?.message.contains(words) == true, "\(failure?.message ?? "")")
+    }
+
+    @Test func invitationIsNamedOnlyToRevokeIt() {
+        let run = CommandLineHarness().starling(["invite", "a1b2c3d4"])
+        #expect(run.code == .usage && run.err.contains("--revoke"))
     }
 
     @Test func tablesAreNamedOrAllAreMeant() {

@@ -39,7 +39,7 @@ import Testing
 
     private static let facts = """
 
-          node    Attic aaaabbbb, group 5d8c0f3a
+          node    Attic aaaabbbb
           tables  jobs, customers
           digest  0011223344556677
 
@@ -103,8 +103,7 @@ import Testing
         (
             status(peers: []),
             """
-            No peer is known yet. On another machine: starling init --group \
-            5d8c0f3a9b7e4c1d8a6f2e0b4c9d7a13
+            No peer is known yet. Let another machine in: starling invite
             \(facts)
             """
         ),
@@ -114,7 +113,7 @@ import Testing
             The node is not running, so nothing is exchanged: start it with starling run.
             No table is kept the same yet: starling track --all
 
-              node    Attic aaaabbbb, group 5d8c0f3a
+              node    Attic aaaabbbb
               tables  none
               digest  0011223344556677
 
@@ -161,7 +160,7 @@ import Testing
             """
             Shed does not sync with this node: starling why Shed
 
-              node    Attic aaaabbbb, group 5d8c0f3a
+              node    Attic aaaabbbb
               tables  table1, table2, table3, table4, table5, table6, table7 and 23 more
               digest  0011223344556677
 

@@ -9,10 +9,8 @@ import Values
 @Suite struct EmbeddedTests {
     @Test func twoNodesInsideOneProgramSync() async throws {
         let folder = TemporaryDirectory()
-        let group = try StarlingNode.create(home: folder.file("one"), name: "one")
-        let joined = try StarlingNode.create(
-            home: folder.file("two"), name: "two", group: group)
-        #expect(joined == group)
+        let fingerprint = try StarlingNode.create(home: folder.file("one"), name: "one")
+        #expect(fingerprint.count == 29)
         let one = try StarlingNode(
             home: folder.file("one"), listen: "127.0.0.1:0", discovery: false)
         try one.start()
@@ -23,6 +21,13 @@ import Values
         try one.track(["notes"])
         let status = try one.ask("status")
         let port = try #require(status.split(separator: "127.0.0.1:").last).prefix { $0 != "\"" }
+        let invitation = try one.invite(name: "two")
+        try StarlingNode.join(
+            home: folder.file("two"), invitation: invitation, discovery: false)
+        #expect(throws: StarlingError.self) {
+            try StarlingNode.join(
+                home: folder.file("three"), invitation: invitation, discovery: false)
+        }
         let two = try StarlingNode(
             home: folder.file("two"), listen: "127.0.0.1:0", peers: ["127.0.0.1:\(port)"],
             discovery: false)

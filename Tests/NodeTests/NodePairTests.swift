@@ -158,8 +158,11 @@ import Testing
 
     @Test func changesAreForwardedAlongAChain() async throws {
         let flock = Flock()
-        let nodes = try await flock.nodes("ann", "bob", "cid", schema: Self.jobs)
-        let (ann, bob, cid) = (nodes[0], nodes[1], nodes[2])
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        let bob = try await flock.node("bob")
+        // Bob lets cid in before he knows more than ann himself.
+        let cid = try await flock.node("cid", via: bob)
+        let nodes = [ann, bob, cid]
         try await bob.start()
         // Nobody tells ann and cid of each other.
         try await ann.start(peers: [bob])

@@ -19,9 +19,9 @@ import Testing
         let flock = Flock()
         let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
         let disk = try await SmallDisk(flock.path("bob"), megabytes: 3, in: flock)
+        try await ann.start()
         let bob = try await flock.node("bob", prefix: disk.prefix)
         try await ann.sql(rows(8000, name: "a", bytes: 600))
-        try await ann.start()
         try await bob.start(peers: [ann])
         try await flock.until("bob says that its disk is full") {
             let status = try await bob.status()

@@ -23,6 +23,7 @@ import Testing
             SessionScripts.replayer,
             [
                 bob.address ?? "", flock.path("stream"), mode, "\(seed)", bits, bob.file,
+                ann.home,
             ] + states, withinSeconds: 3000)
         flock.expect(found.hasPrefix("said "), "seed \(seed): \(found.prefix(4000))")
         print("recorded session, \(mode), seed \(seed): \(found)", terminator: "")
@@ -90,7 +91,7 @@ import Testing
         let proxy = try flock.spawn(
             [
                 Flock.python, "-c", SessionScripts.recorder, "\(flock.host):0", bob.address ?? "",
-                stream,
+                stream, ann.home, bob.home,
             ], name: "recorder")
         let line = try await proxy.line(with: "listens on ").text
         try await ann.start(["--peer", String(line.dropFirst("listens on ".count))])

@@ -81,7 +81,7 @@ import Wire
         let status = cluster.nodes[0].engine.peersStatus(cluster.network.now)
         #expect(status.first?.state == .refused)
         #expect(status.first?.lastError?.contains("group") == true)
-        #expect(status.first?.remedy?.contains("starling init") == true)
+        #expect(status.first?.remedy?.contains("starling join") == true)
         // Such a peer is left alone for a long time, until a person asks.
         let count = cluster.network.connections.count
         cluster.network.run(for: 10 * 60_000)

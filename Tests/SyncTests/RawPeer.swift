@@ -36,6 +36,7 @@ final class RawPeer: Link {
     }
 
     func close() { isClosed = true }
+    func abort() { isClosed = true }
 
     func say(_ message: Message) { say(bytes: message.encoded) }
 

@@ -110,6 +110,20 @@ package final class SimulatedLink: Link {
             if let other = self.other, !other.isClosed { network.lose(other, "closed by the peer") }
         }
     }
+
+    package func abort() {
+        guard !isClosed else { return }
+        isClosed = true
+        let wasOpen = connection.isOpen
+        // What is queued or on its way arrives nowhere.
+        connection.isOpen = false
+        network.schedule(at: network.now + network.latency()) { [network] in
+            guard wasOpen, !self.connection.isBlackHole,
+                self.connection.silent != self.node.name, let other = self.other, !other.isClosed
+            else { return }
+            network.lose(other, "the connection broke")
+        }
+    }
 }
 
 /// A node: an engine that can be stopped, started again and frozen.

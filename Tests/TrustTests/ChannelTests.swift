@@ -63,8 +63,9 @@ import Trust
         #expect(wire[.server].peer == nil)
     }
 
-    @Test func nodeDoesNotTalkToItself() throws {
-        let wire = try Wiretap(ann, ann)
+    /// Whether a node may meet its own key is its own decision: a session tells a copy by it.
+    @Test func nodeTalksToItselfOnlyWhenItSaysSo() throws {
+        let wire = try Wiretap(ann, ann) { _, key in key != ann.publicKey }
         wire.run()
         #expect(wire.error(.client) == TrustError(.notTrusted, ""))
         #expect(!wire[.server].isOpen)

@@ -29,3 +29,6 @@ char **starling_environment(void);
 /* When a file was last written, in nanoseconds since 1970; 0 when it cannot be told. The name of the
    field differs between systems. */
 int64_t starling_file_modified(const char *path);
+
+/* The user at the other end of a connected Unix socket; -1 when the system does not say. */
+int64_t starling_peer_user(int socket);

@@ -42,6 +42,8 @@ struct BenchWatcher {
 extension Bench {
     private static let differingRows = 100
     private static let rounds = 7
+    /// Rows of the table of members, which are numbered like any other.
+    private static let memberRows: Int64 = 2
     private static let latencySamples = 300
     /// Below this the copy of ten times the rows says nothing about memory.
     private static let memoryRowsMin = BenchOptions.rowsDefault
@@ -49,8 +51,7 @@ extension Bench {
     func measureNodes() throws {
         let source = BenchFile(
             path: "\(folder)/source/data.db", home: Home(path: "\(folder)/source"))
-        let group = try Home(path: "\(folder)/source").identity().group
-        let target = try emptyNode("target", group: group)
+        let target = try emptyNode("target", memberOf: source)
         try measureExchange(source, target)
         try measureLatency(source, target)
         if options.rows >= Self.memoryRowsMin { try measureMemory() }
@@ -74,7 +75,7 @@ extension Bench {
             right.stop()
             left.stop()
         }
-        let total = Int64(options.rows)
+        let total = Int64(options.rows) + Self.memberRows
         _ = try right.address()
         let watcher = try Connection(path: target.path, busyTimeoutMilliseconds: 10_000)
         let seen = try watcher.prepare("SELECT sum(seen) FROM _starling_origin")
@@ -253,14 +254,13 @@ extension Bench {
     private func measureMemory() throws {
         let count = 10 * options.rows
         let source = try trackedFile("large")
-        let group = try Home(path: "\(folder)/large").identity().group
         let app = try BenchApp(source.path)
         for done in stride(from: 0, to: count, by: count / 20) {
             try step("Preparing the large copy", done, of: count, unit: "rows")
             _ = try app.insert(rows.next(count / 20))
         }
         _ = try fold(source)
-        let target = try emptyNode("copy", group: group)
+        let target = try emptyNode("copy", memberOf: source)
         let left = try start(source, listen: "127.0.0.3:0")
         let right = try start(target, listen: "127.0.0.2:0", peer: try left.address())
         defer {
@@ -276,7 +276,7 @@ extension Bench {
             if polls % 50 == 0 { try step("Copying \(count) rows", 0, of: 1) }
             seen.reset()
             defer { seen.reset() }
-            return try seen.step() && seen.int(0) >= Int64(count)
+            return try seen.step() && seen.int(0) >= Int64(count) + Self.memberRows
         }
         busyBytes = (try left.memory().peak, try right.memory().peak)
     }

@@ -23,8 +23,8 @@ extension Bench {
     }
 
     /// A node's home and file with the table tracked; no node runs.
-    func trackedFile(_ name: String, group: String? = nil) throws -> BenchFile {
-        let file = try emptyNode(name, group: group)
+    func trackedFile(_ name: String) throws -> BenchFile {
+        let file = try emptyNode(name)
         try BenchApp(file.path).connection.execute(BenchRows.createTable)
         try withContext(file) {
             let reports = try $0.replica.track(["tasks"])
@@ -36,10 +36,19 @@ extension Bench {
         return file
     }
 
-    func emptyNode(_ name: String, group: String? = nil) throws -> BenchFile {
+    /// - Parameter other: a node that does not run and lets this one in.
+    func emptyNode(_ name: String, memberOf other: BenchFile? = nil) throws -> BenchFile {
         let home = Home(path: "\(folder)/\(name)")
-        _ = try NodeCommands.initialize(
-            InitializeOptions(home: home, database: nil, name: name, group: group))
+        let options = InitializeOptions(home: home, database: nil, name: name, group: nil)
+        if let other {
+            _ = try NodeCommands.introduce(options) { arguments in
+                var answer: JSONValue = [:]
+                try withContext(other) { answer = try $0.addMember(arguments) }
+                return answer
+            }
+        } else {
+            _ = try NodeCommands.initialize(options)
+        }
         return BenchFile(path: "\(home.path)/data.db", home: home)
     }
 

@@ -1,11 +1,14 @@
 // What the `starling` command needs from the rest of the program, as closures: the command line
-// knows these five and the control socket, and nothing else of a node.
+// knows these six and the control socket, and nothing else of a node.
 
-/// The five doors into the node. Each blocks until its work is done.
+/// The six doors into the node. Each blocks until its work is done.
 package struct NodeCommands {
     /// Makes the home folder and opens the database once.
     /// Returns `{"node","group","origin","db","name","home"}`.
     package var initialize: (InitializeOptions) throws -> JSONValue
+    /// Pairs with the node that made an invitation, and makes the home folder; calls `say` for each step.
+    /// Returns what `initialize` returns, and `role`, `inviter`, `fingerprint`.
+    package var join: (JoinOptions, _ say: (String) -> Void) throws -> JSONValue
     /// Runs the node in the foreground until SIGINT or SIGTERM; owns the process's signals.
     package var run: (RunOptions) throws -> Void
     /// A handler for a home folder on which no node runs. It takes the home's lock when it
@@ -19,12 +22,14 @@ package struct NodeCommands {
 
     package init(
         initialize: @escaping (InitializeOptions) throws -> JSONValue,
+        join: @escaping (JoinOptions, _ say: (String) -> Void) throws -> JSONValue,
         run: @escaping (RunOptions) throws -> Void,
         offline: @escaping (Home) throws -> any CommandHandler,
         demo: @escaping (_ say: (String) -> Void) throws -> JSONValue,
         bench: @escaping (BenchOptions, _ progress: (JSONValue) -> Void) throws -> JSONValue
     ) {
         self.initialize = initialize
+        self.join = join
         self.run = run
         self.offline = offline
         self.demo = demo

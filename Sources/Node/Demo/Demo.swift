@@ -44,9 +44,7 @@ private struct Demo {
         """
 
     func run() throws -> JSONValue {
-        let (office, group) = try make("office", group: nil)
-        let (van, _) = try make("van", group: group)
-        let (workshop, _) = try make("workshop", group: group)
+        let office = try make("office")
         say("Three nodes, each beside its own SQLite file: office, van, workshop.")
         try write(office, Self.schema)
         try trackAll(office)
@@ -54,6 +52,9 @@ private struct Demo {
         let port = try port(of: office)
         let cable = try Cable(to: port)
         defer { cable.close() }
+        say("`starling invite` in the office, `starling join` in the van and in the workshop:")
+        let van = try join("van", office, at: HostPort(host: "127.0.0.1", port: cable.port))
+        let workshop = try join("workshop", office, at: HostPort(host: "127.0.0.1", port: port))
         // The van listens on an address of its own, so that the cable is the only way to it.
         try van.start([
             "--listen", "127.0.0.2:0", "--peer", "127.0.0.1:\(cable.port)", "--no-discovery",
@@ -131,11 +132,24 @@ private struct Demo {
 
     // MARK: Steps
 
-    private func make(_ name: String, group: String?) throws -> (NodeProcess, String?) {
+    private func make(_ name: String) throws -> NodeProcess {
         let home = Home(path: "\(folder)/\(name)")
-        let result = try NodeCommands.initialize(
-            InitializeOptions(home: home, database: nil, name: name, group: group))
-        return (NodeProcess(home: home, name: name), result["group"]?.string)
+        _ = try NodeCommands.initialize(
+            InitializeOptions(home: home, database: nil, name: name, group: nil))
+        return NodeProcess(home: home, name: name)
+    }
+
+    /// Lets a new node in, as two people would; it reaches the inviter at `address` only.
+    private func join(_ name: String, _ inviter: NodeProcess, at address: HostPort) throws
+        -> NodeProcess
+    {
+        let home = Home(path: "\(folder)/\(name)")
+        let invitation = try inviter.ask("invite", ["name": .string(name)])["invitation"]?.string
+        _ = try NodeCommands.join(
+            JoinOptions(
+                home: home, invitation: invitation ?? "", peers: [address], discovery: false),
+            say: { say("  \($0)") })
+        return NodeProcess(home: home, name: name)
     }
 
     /// The handler holds the home's lock, and has let it go when this returns.

@@ -1,6 +1,8 @@
 // The home folder: everything of one node that is not in the app's database. Who the node is, how
 // it is configured, where its control socket stands, and the lock that keeps a second node away.
 
+internal import Trust
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -13,7 +15,10 @@ import Darwin
 ///
 /// | file | what it holds |
 /// |---|---|
-/// | `identity.json` | node, name, group, when it was made; never changed |
+/// | `key` | the node's secret key, its user's alone |
+/// | `identity.json` | node, name, group, when it was made; written when it is made and when it joins |
+/// | `introducer.json` | whom a newcomer believes until it has the table of members |
+/// | `invitations.json` | the invitations that this node gave, without their secrets |
 /// | `config.json5` | the settings, for a person to edit |
 /// | `marker` | what proves that the database was not copied or restored; kept by the store |
 /// | `peers.json` | last-known addresses; may be lost |
@@ -60,22 +65,23 @@ package struct Home: Sendable, Equatable {
 
     /// Makes a home folder with a new identity and a commented configuration.
     ///
-    /// A folder that exists is used when no node lives in it. Of two processes that do this at
-    /// once, one is refused.
+    /// A folder that exists is used when no node lives in it, and its key with it. Of two processes that
+    /// do this at once, one is refused.
     ///
     /// - Throws: `refused` when a node lives there already, `usage` for a bad group or name,
     ///   `badHome` when the folder cannot be written.
     package static func create(
         _ home: Home, database: String?, name: String?, group: String?, nowMilliseconds: Int64
     ) throws(NodeError) -> Identity {
-        let identity = Identity(
-            node: Identity.randomID(),
-            name: try Identity.checkedName(name ?? Identity.machineName()),
-            group: try group.map(Identity.checkedGroup) ?? Identity.randomID(),
-            createdMilliseconds: nowMilliseconds)
+        let name = try Identity.checkedName(name ?? Identity.machineName())
+        let group = try group.map(Identity.checkedGroup) ?? Identity.randomID()
         guard !Path.exists(home.identityPath) else { throw home.taken }
+        let identity: Identity
         do {
             try Path.makeFolder(home.path)
+            identity = Identity(
+                node: try home.makeKey().publicKey.node, name: name, group: group,
+                createdMilliseconds: nowMilliseconds)
             if !Path.exists(home.configurationPath) {
                 let sample = Configuration.sample(database: database ?? Configuration().database)
                 try AtomicFile.replace(home.configurationPath, with: Array(sample.utf8))

@@ -1,5 +1,5 @@
-// Who a node is: made once by `starling init`, read by everything else. Keys come later and will
-// live beside it; nothing in here is secret.
+// Who a node is: made once by `starling init` or `starling join`, read by everything else. Its key lies
+// beside it; nothing in here is secret.
 
 #if canImport(Glibc)
 import Glibc
@@ -11,7 +11,8 @@ import Darwin
 
 /// The content of `identity.json`.
 package struct Identity: Sendable, Equatable {
-    /// 128 random bits in hexadecimal. Not an origin: a node keeps it when its origin changes.
+    /// 128 bits in hexadecimal, made of the node's public key. Not an origin: a node keeps it when its
+    /// origin changes.
     package var node: String
     /// What people call it, at the time it was made; the configuration can say otherwise.
     package var name: String

@@ -50,6 +50,9 @@ package enum Path {
         return String(cString: buffer)
     }
 
+    /// Whether there was such a file, and it is gone.
+    static func remove(_ path: String) -> Bool { unlink(path) == 0 }
+
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
     /// Makes `path` and what is missing above it, for its owner only.

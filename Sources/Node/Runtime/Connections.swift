@@ -1,56 +1,30 @@
-// Between the sessions and TCP: streams become links, dials try addresses, announcements become
-// hints.
+// Between the sessions and TCP: accepted streams and dials become links once both keys are proved.
 
-internal import Discovery
 internal import Sync
 internal import Transport
+internal import Trust
 internal import Wire
 
-/// One TCP connection as the engine sees it.
-final class PeerConnection: Link {
-    let stream: Transport.Stream
-    private let encoder = FrameEncoder(frameBytesMax: TransportLimits.frameBytesMax)
-    private var decoder = FrameDecoder(limits: .beforeHello)
-    var id: LinkID?
-    /// The engine has not closed it.
-    private(set) var isWanted = true
-
-    /// A message with one very large row is queued whole.
-    private static let writeQueueBytesMax = 512 << 20
-
-    init(_ stream: Transport.Stream) {
-        self.stream = stream
-        stream.writeQueueBytesMax = Self.writeQueueBytesMax
-    }
-
-    var queuedBytes: Int { stream.queuedBytes }
-
-    func send(_ frame: [UInt8]) { _ = stream.write(encoder.encode(FrameChecksum.close(frame))) }
-
-    func close() {
-        isWanted = false
-        stream.finish(timeout: 2000)
-    }
-
-    func feed(_ bytes: RawSpan) { decoder.feed(bytes) }
-
-    /// The next whole frame that has come in; nil until more bytes come.
-    func nextFrame() throws -> [UInt8]? { try decoder.next().map { try FrameChecksum.open($0) } }
-
-    /// The peer has said who it is, and may send more at once.
-    func trust() { decoder.limits = .afterHello }
-}
-
-/// One dial: the addresses of a peer, tried a quarter of a second apart.
+/// One dial: the addresses of a peer, tried a quarter of a second apart, until a member answers.
 final class DialAttempt {
     let dial: Dial
     var next = 0
     var running: [Connecting] = []
+    var handshakes: [Handshake] = []
     var pending = 0
     var lastReason = "it has no address"
     var timer: Transport.Timer?
 
     init(_ dial: Dial) { self.dial = dial }
+
+    /// Ends all that is under way.
+    func cancel() {
+        timer?.cancel()
+        for connecting in running { connecting.cancel() }
+        for handshake in handshakes { handshake.cancel() }
+        running = []
+        handshakes = []
+    }
 }
 
 extension NodeService {
@@ -60,24 +34,58 @@ extension NodeService {
     // MARK: Accepting
 
     func accept(_ stream: Transport.Stream) {
-        guard connections.count < context.configuration.limits.connections else {
+        guard let place = strangers.enter(Self.host(of: stream)) else { return stream.close() }
+        do {
+            let handshake = try Handshake(
+                stream, secure, role: .server, on: loop,
+                mayTalk: { [unowned self] key in mayTalk(key) || invitations[key] != nil },
+                completion: { [unowned self] in accepted($0, stream, place) })
+            strangers.hold(handshake, at: place)
+        } catch {
+            strangers.leave(place)
             stream.close()
-            return
+            log.warning("\(error)")
         }
-        attach(stream, direction: .accepted, address: nil)
+    }
+
+    private func accepted(
+        _ result: Result<Handshake.Outcome, any Error>, _ stream: Transport.Stream,
+        _ place: Strangers.Place
+    ) {
+        strangers.leave(place)
+        switch result {
+        case .success(let outcome):
+            if invitations[outcome.key] != nil { return welcome(outcome) }
+            guard connections.count < context.configuration.limits.connections else {
+                return stream.close()
+            }
+            attach(outcome, direction: .accepted, address: nil)
+        case .failure(let error):
+            guard !isStopping else { return }
+            strangers.refused(at: Self.host(of: stream), "\(error)")
+            if strangers.isWorthALine(now) {
+                log.warning("refused a connection from \(Self.host(of: stream)): \(error)")
+            }
+        }
+    }
+
+    /// A member's key; or this node's own, which a session tells a copy of this node by.
+    func mayTalk(_ key: PublicKey) -> Bool {
+        context.members.isMember(key) || key == context.members.own
     }
 
     private func attach(
-        _ stream: Transport.Stream, direction: LinkDirection, address: PeerAddress?
+        _ outcome: Handshake.Outcome, direction: LinkDirection, address: PeerAddress?
     ) {
-        let connection = PeerConnection(stream)
+        let stream = outcome.stream
+        let connection = PeerConnection(stream, outcome.channel)
         let id = engine.linkOpened(
-            connection, direction: direction, address: address ?? Self.address(of: stream), now: now
-        )
+            connection, direction: direction, address: address ?? Self.address(of: stream),
+            authenticated: outcome.key.node, now: now)
         connection.id = id
         connections[id] = connection
         stream.onRead = { [unowned self, unowned connection] bytes in
-            read(bytes, connection, id)
+            read(connection, id) { try connection.feed(bytes) }
         }
         stream.onDrain = { [unowned self] in
             engine.linkWritable(id, now: now)
@@ -89,12 +97,15 @@ extension NodeService {
             pump()
         }
         stream.resumeReading()
+        if !outcome.plain.isEmpty {
+            read(connection, id) { connection.feed(plain: outcome.plain) }
+        }
         pump()
     }
 
-    private func read(_ bytes: RawSpan, _ connection: PeerConnection, _ id: LinkID) {
-        connection.feed(bytes)
+    private func read(_ connection: PeerConnection, _ id: LinkID, _ feed: () throws -> Void) {
         do {
+            try feed()
             var hasFrame = false
             while connection.isWanted, let frame = try connection.nextFrame() {
                 hasFrame = true
@@ -103,6 +114,13 @@ extension NodeService {
                 connection.trust()
             }
             if !hasFrame { engine.heard(id, now: now) }
+            if connection.hasPeerEnded, connection.isWanted {
+                engine.linkClosed(id, reason: "closed by the peer", now: now)
+                connection.close()
+            }
+        } catch let error as TrustError {
+            engine.linkClosed(id, reason: "\(error)", now: now)
+            connection.stream.close()
         } catch {
             log.warning("a peer broke the framing: \(error)")
             connection.stream.close()
@@ -115,6 +133,11 @@ extension NodeService {
         return PeerAddress(host: host, port: port)
     }
 
+    static func host(of stream: Transport.Stream) -> String {
+        guard case .tcp(let host, _) = stream.peerAddress else { return "?" }
+        return host
+    }
+
     // MARK: Dialling
 
     func begin(_ dial: Dial) {
@@ -123,8 +146,10 @@ extension NodeService {
         tryNext(attempt)
     }
 
+    private func isCurrent(_ attempt: DialAttempt) -> Bool { dials[attempt.dial.id] === attempt }
+
     private func tryNext(_ attempt: DialAttempt) {
-        guard dials[attempt.dial.id] === attempt else { return }
+        guard isCurrent(attempt) else { return }
         guard attempt.next < attempt.dial.addresses.count else {
             if attempt.pending == 0 { fail(attempt) }
             return
@@ -135,13 +160,9 @@ extension NodeService {
         let connecting = loop.connect(
             host: address.host, port: address.port, timeout: Self.dialMilliseconds
         ) { [unowned self] result in
-            attempt.pending -= 1
             switch result {
-            case .success(let stream): succeed(attempt, stream, address)
-            case .failure(let error):
-                attempt.lastReason = "\(error)"
-                attempt.timer?.cancel()
-                tryNext(attempt)
+            case .success(let stream): shakeHands(attempt, stream, address)
+            case .failure(let error): failed(attempt, "\(error)")
             }
         }
         attempt.running.append(connecting)
@@ -151,79 +172,50 @@ extension NodeService {
         }
     }
 
-    private func succeed(
+    private func shakeHands(
         _ attempt: DialAttempt, _ stream: Transport.Stream, _ address: PeerAddress
     ) {
-        guard dials.removeValue(forKey: attempt.dial.id) != nil else {
+        guard isCurrent(attempt) else { return stream.close() }
+        do {
+            let handshake = try Handshake(
+                stream, secure, role: .client, on: loop,
+                mayTalk: { [unowned self] in mayTalk($0) },
+                completion: { [unowned self] result in
+                    switch result {
+                    case .success(let outcome): succeed(attempt, outcome, address)
+                    case .failure(let error): failed(attempt, "\(error)")
+                    }
+                })
+            attempt.handshakes.append(handshake)
+        } catch {
             stream.close()
-            return
+            failed(attempt, "\(error)")
         }
+    }
+
+    private func succeed(
+        _ attempt: DialAttempt, _ outcome: Handshake.Outcome, _ address: PeerAddress
+    ) {
+        guard dials.removeValue(forKey: attempt.dial.id) != nil else {
+            return outcome.stream.close()
+        }
+        attempt.cancel()
+        attach(outcome, direction: .dialed(attempt.dial.id), address: address)
+    }
+
+    /// One address led nowhere, or to somebody else.
+    private func failed(_ attempt: DialAttempt, _ reason: String) {
+        attempt.pending -= 1
+        attempt.lastReason = reason
         attempt.timer?.cancel()
-        for other in attempt.running { other.cancel() }
-        attach(stream, direction: .dialed(attempt.dial.id), address: address)
+        tryNext(attempt)
     }
 
     private func fail(_ attempt: DialAttempt) {
         dials[attempt.dial.id] = nil
-        attempt.timer?.cancel()
+        attempt.cancel()
         engine.dialFailed(attempt.dial.id, reason: attempt.lastReason, now: now)
-        if let node = attempt.dial.node { discovery?.resolve(String(node.prefix(16))) }
+        if let node = attempt.dial.node { announcements.lookAgain(node) }
         pump()
-    }
-
-    // MARK: Discovery
-
-    func startDiscovery() {
-        guard options.discovery ?? context.configuration.discovery else { return }
-        let mailbox = loop.mailbox
-        let boxed = LoopBound(self, on: loop)
-        do {
-            let announcement = try ServiceAnnouncement(
-                instanceName: String(context.identity.node.prefix(16)),
-                port: listener?.address.port ?? 0,
-                txt: [
-                    "node": context.identity.node, "group": context.identity.group, "proto": "1",
-                ])
-            let service = DiscoveryService(announcement: announcement) { event in
-                mailbox.post { _ in boxed.value.discovered(event) }
-            }
-            try service.start()
-            discovery = service
-        } catch {
-            discoveryProblem = ProblemFact(code: "discovery", message: "\(error)")
-            log.warning("\(error)")
-        }
-    }
-
-    private func discovered(_ event: DiscoveryEvent) {
-        switch event {
-        case .appeared(let peer):
-            guard peer.txt["group"] == context.identity.group, let node = peer.txt["node"],
-                node != context.identity.node
-            else { return }
-            let addresses = peer.addresses.map { PeerAddress(host: $0, port: peer.port) }
-            engine.updateBook(now) {
-                $0.discovered(node: node, name: "", addresses: addresses, now: self.now)
-            }
-        case .disappeared(let instance):
-            let lost = engine.book.remembered.first { $0.node.hasPrefix(instance) }
-            if let lost { engine.updateBook(now) { $0.lost(node: lost.node) } }
-        case .stateChanged(let state):
-            switch state {
-            case .unavailable(let reason), .conflict(let reason):
-                if discoveryProblem?.message != reason { log.warning(reason) }
-                discoveryProblem = ProblemFact(code: "discovery", message: reason)
-            case .running, .stopped: discoveryProblem = nil
-            case .starting: break
-            }
-        }
-        pump()
-    }
-
-    /// Instances of known peers that are not connected: looked up again now and then.
-    var unreachedInstances: [String] {
-        engine.peersStatus(now).compactMap { status in
-            status.state == .connected ? nil : status.node.map { String($0.prefix(16)) }
-        }
     }
 }

@@ -5,6 +5,14 @@ internal import Store
 internal import Sync
 internal import Transport
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
 /// Serves `control.sock`. Requests of one connection are answered in turn; those that follow or
 /// wait stay open until they end or their asker goes.
 final class ControlServer {
@@ -75,7 +83,9 @@ final class ControlServer {
 
     private static let stopping = ControlError(.notRunning, "the node was stopped meanwhile")
 
+    /// The socket's mode keeps other users out; this holds where a file system ignores modes, too.
     private func accept(_ stream: Transport.Stream) {
+        if let user = stream.peerUser, user != geteuid(), user != 0 { return stream.close() }
         let client = Client(stream)
         clients[ObjectIdentifier(client)] = client
         stream.onRead = { [unowned self] bytes in read([UInt8](copying: bytes), client) }

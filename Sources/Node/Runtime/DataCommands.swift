@@ -11,11 +11,12 @@ extension NodeContext {
     func track(_ arguments: JSONObject, isTracking: Bool) throws -> JSONValue {
         var names = (arguments["tables"]?.array ?? []).compactMap(\.string)
         let isAll = arguments["all"] == true
-        let known = try replica.tableFacts()
+        let known = try userTables()
         if isAll {
             names =
                 isTracking
-                ? try replica.tableNames() : known.filter { $0.state == "synced" }.map(\.name)
+                ? try replica.tableNames().filter { $0.lowercased() != Members.table }
+                : known.filter { $0.state == "synced" }.map(\.name)
         }
         guard isTracking else { return try untrack(names) }
         let policy: PresencePolicy = arguments["delete_wins"] == true ? .deleteWins : .addWins
@@ -72,6 +73,11 @@ extension NodeContext {
     private func untrack(_ names: [String]) throws -> JSONValue {
         var results: [JSONValue] = []
         for name in names {
+            guard name.lowercased() != Members.table else {
+                let text = "\(Members.table) says who belongs to the group: it stays tracked"
+                results.append(trackResult(name, state: "refused", error: text))
+                continue
+            }
             do {
                 try replica.untrack([name])
                 results.append(trackResult(name, state: "untracked"))

@@ -63,7 +63,7 @@ enum Doctor {
     }
 
     private static func tables(_ context: NodeContext) -> [DoctorCheck] {
-        let facts = (try? context.replica.tableFacts()) ?? []
+        let facts = (try? context.userTables()) ?? []
         let synced = facts.filter { $0.state == "synced" }
         guard !synced.isEmpty else {
             return [
@@ -142,7 +142,7 @@ enum Doctor {
             DoctorCheck("node", .ok, "running"),
             DoctorCheck("port", .ok, "listens on \(live.listenAddress ?? "no port")"),
         ]
-        if live.discovery == nil, live.discoveryProblem == nil {
+        if live.announcements.service == nil, live.discoveryProblem == nil {
             checks.append(
                 DoctorCheck("discovery", .warn, "turned off; only named peers are dialled"))
         } else if let problem = live.discoveryProblem {
@@ -157,7 +157,8 @@ enum Doctor {
                 ? DoctorCheck("peers", .ok, "\(linked) connected")
                 : DoctorCheck(
                     "peers", .warn, "no peer is connected",
-                    remedy: "start a node of group \(context.identity.group) on another machine; "
+                    remedy:
+                        "let another machine in: `starling invite` here, `starling join` there; "
                         + "`starling why PEER` explains one that is known"))
         return checks
     }

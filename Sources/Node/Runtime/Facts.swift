@@ -5,6 +5,7 @@ internal import CausalModel
 internal import Codec
 package import Store
 internal import Sync
+internal import Trust
 internal import Values
 
 /// A replica opened for one home folder, with all that its facts need.
@@ -14,6 +15,8 @@ package final class NodeContext {
     package let configuration: Configuration
     package let replica: Replica
     let marker: Marker
+    let key: NodeKey
+    let members: Members
     private let locks: [FileLock]
     /// Told of what keeps facts from being whole, apart from a locked database.
     var onTrouble: ((any Error) -> Void)?
@@ -22,6 +25,13 @@ package final class NodeContext {
     package init(home: Home, pid: Int32) throws {
         self.home = home
         identity = try home.identity()
+        key = try home.key()
+        guard key.publicKey.node == identity.node else {
+            throw NodeError(
+                .badHome,
+                "\(home.identityPath) and \(home.keyPath) are of two different nodes: put back the "
+                    + "two that belong together")
+        }
         configuration = try home.configuration()
         let database = home.databasePath(configuration)
         locks = [
@@ -34,12 +44,27 @@ package final class NodeContext {
         }
         var generator = SystemRandomNumberGenerator()
         marker = try Marker(home: home, replica: replica, random: { generator.next() })
-        do { try replica.lookAtSchema() } catch let error as StoreError {
+        do {
+            try replica.lookAtSchema()
+            members = try Members(own: key.publicKey, home: home, replica: replica)
+        } catch let error as StoreError {
             throw NodeError(.failed, "cannot open \(database): \(error)", cause: error)
         }
     }
 
-    package var name: String { configuration.name ?? identity.name }
+    package var name: String {
+        configuration.name ?? members.byNode[identity.node]?.name ?? identity.name
+    }
+
+    /// The tables of the file's owner, without Starling's own.
+    func userTables() throws -> [TableFacts] {
+        try replica.tableFacts().filter { $0.name.lowercased() != Members.table }
+    }
+
+    /// The name of a peer as the members have it.
+    func name(of node: String, else said: String) -> String {
+        members.byNode[node]?.name ?? said
+    }
 
     /// Leaves everything on disk and the marker clean.
     package func close() throws { try marker.close(replica) }
@@ -75,11 +100,11 @@ extension NodeContext {
         return try replica.peerStatements().map { statement in
             let cached = cache.entries.first { $0.node == statement.node }
             return PeerFact(
-                node: statement.node, name: statement.name,
+                node: statement.node, name: name(of: statement.node, else: statement.name),
                 address: cached?.addresses.first?.description, state: "offline",
                 behind: Int64(clamping: replica.vector.distance(beyond: statement.vector)),
                 ahead: Int64(clamping: statement.vector.distance(beyond: replica.vector)),
-                lastSeen: statement.seenMilliseconds)
+                lastSeen: statement.seenMilliseconds > 0 ? statement.seenMilliseconds : nil)
         }
     }
 
@@ -91,7 +116,8 @@ extension NodeContext {
         for entry in replica.vector.entries {
             vector.append(entry.origin.hex, .int(Int64(entry.number)))
         }
-        let facts = try replica.tableFacts()
+        do { try members.look() } catch { onTrouble?(error) }
+        let facts = try userTables()
         let problems = self.problems(live: live, facts: facts)
         let journal = try replica.journalCount()
         return [
@@ -109,6 +135,11 @@ extension NodeContext {
             "peers": .array(peers.map(\.json)),
             "running": .bool(live != nil), "db": .string(replica.path),
             "listen": JSONValue(optional: live?.listen),
+            "role": JSONValue(optional: members.ownRole?.rawValue),
+            "fingerprint": .string(members.own.fingerprint),
+            "members": .int(Int64(members.byNode.count)),
+            "refused": .int(Int64(clamping: try refusedChanges())),
+            "strangers": .int(Int64(live?.strangers ?? 0)),
             "now_ms": .int(WallClock.milliseconds()),
             "problems": .array(problems.map(\.json)),
         ]
@@ -149,6 +180,18 @@ extension NodeContext {
             found.append(
                 ProblemFact(code: "scanning", message: "the rows of \(table.name) are being read"))
         }
+        if let problem = members.problem {
+            found.append(
+                ProblemFact(
+                    code: "members", message: problem, remedy: "DELETE them", state: "warn"))
+        }
+        if members.ownRole == nil {
+            found.append(
+                ProblemFact(
+                    code: "removed", message: "this node was removed from its group",
+                    remedy: "what is here stays here; to come back, let a member run `starling "
+                        + "invite`, and join with a new home folder", state: "fail"))
+        }
         return found + (live?.problems ?? [])
     }
 }
@@ -157,6 +200,8 @@ extension NodeContext {
 struct LiveFacts {
     var listen: String?
     var problems: [ProblemFact]
+    /// Connections that proved no member's key.
+    var strangers = 0
 }
 
 /// Something that a person should know.

@@ -11,11 +11,15 @@ extension NodeService {
         switch request.command {
         case "status":
             return try context.statusFacts(
-                peers: peerFacts(), live: LiveFacts(listen: listenAddress, problems: liveProblems))
+                peers: peerFacts(),
+                live: LiveFacts(
+                    listen: listenAddress, problems: liveProblems,
+                    strangers: strangers.refusedCount))
         case "peers":
             return [
                 "peers": .array(peerFacts().map(\.json)), "now_ms": .int(WallClock.milliseconds()),
             ]
+        case "invite": return try invite(request.arguments)
         case "why": return try why(request.arguments["peer"]?.string ?? "")
         case "doctor":
             return ["checks": .array(Doctor.checks(context, live: self).map(\.json))]
@@ -62,12 +66,13 @@ extension NodeService {
         for statement in statements where !seen.contains(statement.node) {
             facts.append(
                 PeerFact(
-                    node: statement.node, name: statement.name, state: "offline",
+                    node: statement.node,
+                    name: context.name(of: statement.node, else: statement.name), state: "offline",
                     behind: Int64(
                         clamping: context.replica.vector.distance(beyond: statement.vector)),
                     ahead: Int64(
                         clamping: statement.vector.distance(beyond: context.replica.vector)),
-                    lastSeen: statement.seenMilliseconds))
+                    lastSeen: statement.seenMilliseconds > 0 ? statement.seenMilliseconds : nil))
         }
         return facts
     }
@@ -78,6 +83,7 @@ extension NodeService {
     ) -> PeerFact {
         var fact = PeerFact(node: status.node, name: status.name, state: "waiting")
         fact.address = status.addresses.first?.description
+        if let node = status.node { fact.name = context.name(of: node, else: fact.name) }
         if fact.name.isEmpty {
             fact.name = status.node.map { String($0.prefix(8)) } ?? fact.address ?? "unknown"
         }
@@ -116,8 +122,8 @@ extension NodeService {
         guard let peer = found else {
             throw NodeError(
                 .notFound,
-                "no peer \(text) is known: see `starling peers`; when it is on this network, check "
-                    + "that it runs and that both have the same group, or name it with --peer")
+                "no peer \(text) is known: see `starling peers`; let it in with `starling invite`, or "
+                    + "name its address with --peer")
         }
         let isLinked = peer.state == "connected" || peer.state == "syncing"
         var checks: [DoctorCheck] = []

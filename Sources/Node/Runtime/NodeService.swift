@@ -5,6 +5,7 @@ internal import Discovery
 internal import Store
 internal import Sync
 internal import Transport
+internal import Trust
 
 #if canImport(Glibc)
 import Glibc
@@ -34,7 +35,11 @@ final class NodeService {
     private var timerAt: Milliseconds = .max
     private var watches: [AnyObject] = []
     var control: ControlServer?
-    var discovery: DiscoveryService?
+    let secure: SecureContext
+    let strangers = Strangers()
+    var guests: [ObjectIdentifier: Guest] = [:]
+    var invitations: InvitationBook
+    var announcements = Announcements()
     var discoveryProblem: ProblemFact?
     var storeProblem: ProblemFact?
     var journalProblem: ProblemFact?
@@ -54,12 +59,14 @@ final class NodeService {
     private static let storeProbeMilliseconds: Milliseconds = 1000
     private static let storeProbeMillisecondsMax: Milliseconds = 60_000
     private var savedPeers: [RememberedPeer] = []
-    private var isStopping = false
+    private(set) var isStopping = false
 
     init(context: NodeContext, options: RunOptions) throws {
         self.context = context
         self.options = options
         log = Log(level: context.configuration.log)
+        secure = try SecureContext(key: context.key)
+        invitations = try InvitationBook(of: context.home)
         loop = try EventLoop()
         let gap = max(1, 1000 / context.configuration.sync.roundsPerSecond)
         var generator = SystemRandomNumberGenerator()
@@ -108,6 +115,14 @@ final class NodeService {
         defer { _ = loop.close() }
         context.replica.busyMilliseconds = Store.Limits.busyOnLoopMilliseconds
         engine.onEvent = { [unowned self] in note($0) }
+        engine.membership = { [unowned self] in
+            do { try context.members.look() } catch { storeFailed(error) }
+            return context.members.membership
+        }
+        context.members.onChange = { [unowned self] in
+            loop.soon { [unowned self] in membersChanged() }
+        }
+        membersChanged()
         try startAccepting()
         control = try ControlServer(service: self, path: context.home.socketPath)
         // Inside another program the signals are that program's.
@@ -169,7 +184,7 @@ final class NodeService {
         watches.append(
             loop.schedule(after: interval, repeating: interval) { [unowned self] in
                 engine.storeChanged(now: now)
-                discovery?.setUnreached(unreachedInstances)
+                announcements.service?.setUnreached(unreachedInstances)
                 pump()
             })
         watches.append(
@@ -228,7 +243,7 @@ final class NodeService {
         addresses = present
         log.info("the addresses of this machine changed")
         engine.networkChanged(now)
-        discovery?.refresh()
+        announcements.service?.refresh()
         pump()
     }
 
@@ -299,7 +314,7 @@ final class NodeService {
         case .connected(let node, let name): log.info("connected with \(name) (\(node.prefix(8)))")
         case .disconnected(let node, let reason):
             log.info("lost \(node.prefix(8)): \(reason)")
-            discovery?.resolve(String(node.prefix(16)))
+            announcements.lookAgain(node)
         case .refused(let node, let address, let reason):
             let text = "refused \(node?.prefix(8) ?? address?[...] ?? "a connection"): \(reason)"
             log.warning(text)
@@ -353,7 +368,7 @@ final class NodeService {
         engine.shutDown(now)
         control?.close()
         listener?.close()
-        discovery?.stop()
+        announcements.service?.stop()
         // Goodbyes get a moment to leave.
         _ = loop.schedule(after: 100) { [unowned self] in loop.stop() }
     }

@@ -16,6 +16,11 @@ extension NodeContext {
         case "conflicts.restore", "conflicts.dismiss":
             return try conflictSettle(
                 arguments["id"]?.string ?? "", isRestore: request.command == "conflicts.restore")
+        case "members": return try membersFacts()
+        case "members.add": return try addMember(arguments)
+        case "members.remove": return try removeMember(arguments)
+        case "members.rename": return try renameMember(arguments)
+        case "members.role": return try setMemberRole(arguments)
         case "digest": return try digestFacts()
         case "backup": return try backup(arguments)
         default:

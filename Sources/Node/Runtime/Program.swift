@@ -2,6 +2,7 @@
 
 internal import CausalModel
 internal import Store
+internal import Trust
 
 #if canImport(Glibc)
 import Glibc
@@ -25,6 +26,7 @@ extension NodeCommands {
                 "origin": .string(context.replica.origin.hex),
                 "db": .string(context.replica.path), "name": .string(identity.name),
                 "home": .string(options.home.path),
+                "fingerprint": .string(context.members.own.fingerprint),
             ]
         } catch {
             // A home whose database cannot be opened is no node; a second try starts clean.

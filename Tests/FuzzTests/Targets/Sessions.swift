@@ -23,6 +23,7 @@ private final class AttackedLink: Link {
     }
 
     func close() { isClosed = true }
+    func abort() { isClosed = true }
 }
 
 /// One peer's side of the story that the input tells.

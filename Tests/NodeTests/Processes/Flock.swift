@@ -24,7 +24,6 @@ final class Flock {
     /// An address that nobody else uses, so that a port stays free while its node is down.
     let host: String
     private(set) var nodes: [TestNode] = []
-    private var group: String?
     private var commandCount = 0
 
     private static let counter = Counter()
@@ -38,16 +37,27 @@ final class Flock {
         #endif
     }
 
-    /// A new node, of the group of the first.
+    /// A new node; the first lets in all others, as both folders are at hand.
     func node(
-        _ name: String, database: String? = nil, prefix: [String] = []
+        _ name: String, database: String? = nil, prefix: [String] = [], via other: TestNode? = nil
     ) async throws -> TestNode {
         let node = TestNode(name, in: self, database: database, prefix: prefix)
-        var words = ["init", "--name", name, "--json"]
-        if let database { words += ["--db", database] }
-        if let group { words += ["--group", group] }
-        let facts = try await node.ask(words)
-        group = group ?? facts["group"]?.string
+        if let first = other ?? nodes.first, !prefix.isEmpty {
+            // Its folder cannot be seen from here: it joins as anybody does.
+            let invitation = try first.answer("invite", ["name": .string(name)])["invitation"]
+            var words = ["join", invitation?.string ?? "", "--no-discovery", "--json"]
+            if let database { words += ["--db", database] }
+            try await node.ask(words)
+        } else if let first = other ?? nodes.first {
+            _ = try NodeCommands.introduce(
+                InitializeOptions(
+                    home: Home(path: node.home), database: database, name: name, group: nil)
+            ) { try first.answer("members.add", $0) }
+        } else {
+            var words = ["init", "--name", name, "--json"]
+            if let database { words += ["--db", database] }
+            try await node.ask(words)
+        }
         nodes.append(node)
         return node
     }

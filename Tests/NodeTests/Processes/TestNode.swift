@@ -63,6 +63,25 @@ final class TestNode {
     @discardableResult
     func ask(_ words: String...) async throws -> JSONValue { try await ask(words + ["--json"]) }
 
+    /// Asks in this process: the running node over its socket, else the file.
+    func answer(_ command: String, _ arguments: JSONObject) throws -> JSONValue {
+        let request = ControlRequest(command: command, arguments: arguments)
+        let home = Home(path: home)
+        if process?.isRunning == true {
+            return try ControlClient(home: home).call(
+                request, silenceMilliseconds: 60_000, onEvent: { _ in })
+        }
+        var answered: Result<JSONValue, any Error> = .failure(ProcessError(description: "silence"))
+        try NodeCommands.offline(home).handle(request) { reply in
+            switch reply {
+            case .result(let value): answered = .success(value)
+            case .error(let error): answered = .failure(error)
+            case .event: break
+            }
+        }
+        return try answered.get()
+    }
+
     func status() async throws -> JSONValue { try await ask("status") }
 
     func conflicts() async throws -> [JSONValue] {

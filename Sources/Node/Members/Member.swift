@@ -1,0 +1,107 @@
+// One member of the group, as the table of members has it.
+
+internal import SQLite
+internal import Sync
+internal import Trust
+internal import Values
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+/// A node that was let in.
+struct Member: Equatable {
+    var key: PublicKey
+    var name: String
+    var role: Membership.Role
+    /// The node that let it in; its own, for the founder.
+    var introducer: String
+    /// Unix time.
+    var sinceMilliseconds: Int64
+
+    var node: String { key.node }
+
+    /// The table's row; nil when the row is not one that Starling writes. A row whose node is not that of
+    /// its key names nobody.
+    init?(row: [Value]) {
+        guard row.count == 6, case .text(let node) = row[0], case .text(let hex) = row[1],
+            case .text(let name) = row[2], case .text(let role) = row[3],
+            case .text(let introducer) = row[4], case .integer(let since) = row[5],
+            let key = PublicKey(hex: String(decoding: hex, as: UTF8.self)),
+            Array(key.node.utf8) == node,
+            let known = Membership.Role(rawValue: String(decoding: role, as: UTF8.self))
+        else { return nil }
+        self.key = key
+        self.name = String(decoding: name, as: UTF8.self)
+        self.role = known
+        self.introducer = String(decoding: introducer, as: UTF8.self)
+        sinceMilliseconds = since
+    }
+
+    init(
+        key: PublicKey, name: String, role: Membership.Role, introducer: String,
+        sinceMilliseconds: Int64
+    ) {
+        self.key = key
+        self.name = name
+        self.role = role
+        self.introducer = introducer
+        self.sinceMilliseconds = sinceMilliseconds
+    }
+
+    var row: [Value] {
+        [
+            .string(node), .string(key.hex), .string(name),
+            .string(role.rawValue), .string(introducer), .integer(sinceMilliseconds),
+        ]
+    }
+}
+
+/// Whom a newcomer believes until it has its own row in the table of members: the one key that the
+/// invitation named.
+struct Introducer: Equatable {
+    var key: PublicKey
+    var name: String
+
+    init(key: PublicKey, name: String) {
+        self.key = key
+        self.name = name
+    }
+
+    init?(content: [UInt8]) {
+        guard let value = try? JSONValue(parsing: content), value["v"] == 1,
+            let key = value["key"]?.string.flatMap(PublicKey.init(hex:)),
+            let name = value["name"]?.string
+        else { return nil }
+        self.init(key: key, name: name)
+    }
+
+    var content: [UInt8] {
+        let value: JSONValue = [
+            "v": 1, "key": .string(key.hex), "name": .string(name),
+        ]
+        return value.encoded + [0x0a]
+    }
+}
+
+extension Home {
+    var introducerPath: String { "\(path)/introducer.json" }
+
+    /// nil for a node that founds its group or has become a member.
+    func introducer() throws(NodeError) -> Introducer? {
+        let content: [UInt8]
+        do { content = try AtomicFile.read(introducerPath, bytesMax: 1 << 16) } catch {
+            if error.number == ENOENT { return nil }
+            throw NodeError(.badHome, error.explain("cannot read \(introducerPath)"), cause: error)
+        }
+        guard let introducer = Introducer(content: content) else {
+            throw NodeError(
+                .badHome, "\(introducerPath) is damaged: remove the folder \(path) and join again")
+        }
+        return introducer
+    }
+}

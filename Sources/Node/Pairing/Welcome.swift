@@ -1,0 +1,170 @@
+// The inviting side of pairing: whoever proved the secret of an open invitation becomes a member.
+
+internal import Sync
+internal import Transport
+internal import Trust
+
+/// A newcomer whose request is awaited.
+final class Guest {
+    let stream: Transport.Stream
+    let channel: SecureChannel
+    let oneTime: PublicKey
+    var lines = ControlLines(lineBytesMax: PairingRequest.lineBytesMax)
+    var timer: Transport.Timer?
+
+    init(_ outcome: Handshake.Outcome) {
+        stream = outcome.stream
+        channel = outcome.channel
+        oneTime = outcome.key
+    }
+
+    /// Answers, and ends.
+    func answer(_ reply: ControlReply) {
+        timer?.cancel()
+        guard stream.isOpen else { return }
+        do { try channel.send(reply.line) } catch { return stream.close() }
+        channel.end()
+        _ = stream.write(channel.takeOutput())
+        stream.finish(timeout: 2000)
+    }
+}
+
+extension NodeService {
+    private static let guestsMax = 16
+    private static let guestMilliseconds: UInt64 = 5000
+
+    /// A connection that proved the secret of an invitation, open or not.
+    func welcome(_ outcome: Handshake.Outcome) {
+        guard guests.count < Self.guestsMax else { return outcome.stream.close() }
+        let guest = Guest(outcome)
+        guests[ObjectIdentifier(guest)] = guest
+        guest.timer = loop.schedule(after: Self.guestMilliseconds) { guest.stream.close() }
+        guest.stream.onRead = { [unowned self] bytes in
+            do { hear(guest, try guest.channel.receive([UInt8](copying: bytes))) } catch {
+                guest.stream.close()
+            }
+        }
+        guest.stream.onClose = { [unowned self] _ in
+            guest.timer?.cancel()
+            guests[ObjectIdentifier(guest)] = nil
+        }
+        guest.stream.resumeReading()
+        if !outcome.plain.isEmpty { hear(guest, outcome.plain) }
+    }
+
+    private func hear(_ guest: Guest, _ plain: [UInt8]) {
+        guest.lines.append(plain)
+        do {
+            guard let line = try guest.lines.next() else { return }
+            let answer = try letIn(guest, line)
+            guest.answer(.result(answer.json))
+        } catch {
+            log.warning("an invitation did not work: \(error)")
+            guest.answer(.error(ControlError.of(error)))
+        }
+        // Members hear of it at once.
+        engine.storeChanged(now: now)
+        pump()
+    }
+
+    private func letIn(_ guest: Guest, _ line: [UInt8]) throws -> PairingAnswer {
+        let members = context.members
+        guard let given = invitations[guest.oneTime] else {
+            throw NodeError(.refused, "the invitation is not known here any more")
+        }
+        let request = try PairingRequest(line: line, inviter: members.own, oneTime: given.key)
+        let wall = WallClock.milliseconds()
+        let again = "on \(context.name), run `starling invite` again"
+        switch given.state {
+        case .revoked: throw NodeError(.refused, "the invitation was revoked: \(again)")
+        case .used where given.usedBy != request.key:
+            throw NodeError(
+                .refused,
+                "the invitation was used already: it works once. If that was not you, look at "
+                    + "`starling members` on \(context.name), remove who is not yours, and \(again)"
+            )
+        case .open where given.expiresMilliseconds <= wall:
+            throw NodeError(.refused, "the invitation has expired: \(again)")
+        default: break
+        }
+        let name = try request.name ?? given.name ?? Identity.checkedName("node")
+        // A second request of the same newcomer means that the first answer was lost.
+        if members.byNode[request.key.node] == nil {
+            try invitations.use(given.key, by: request.key)
+            try members.admit(
+                Member(
+                    key: request.key, name: name, role: given.role, introducer: members.own.node,
+                    sinceMilliseconds: wall), founder: context.name)
+            log.info("\(name) (\(request.key.node.prefix(8))) is a member now")
+        }
+        let admitted = members.byNode[request.key.node]
+        return PairingAnswer(
+            group: context.identity.group, name: admitted?.name ?? name,
+            role: admitted?.role ?? given.role, inviter: context.name,
+            port: listener?.address.port ?? 0)
+    }
+
+    // MARK: invite
+
+    static let invitationMilliseconds: Int64 = 10 * 60_000
+    static let invitationMillisecondsMax: Int64 = 7 * 86_400_000
+
+    /// `invite`: makes an invitation, or revokes.
+    func invite(_ arguments: JSONObject) throws -> JSONValue {
+        let wall = WallClock.milliseconds()
+        if arguments["revoke"] == true {
+            let id = arguments["id"]?.string
+            let count = try invitations.revoke(id, now: wall)
+            if let id, count == 0 {
+                throw NodeError(
+                    .notFound,
+                    "no open invitation has the id \(id): `starling members` lists them")
+            }
+            return ["revoked": .int(Int64(count))]
+        }
+        guard context.members.ownRole == .writer else {
+            throw NodeError(
+                .refused, "this node is no writer of the group: let a writer invite")
+        }
+        guard let port = listener?.address.port else {
+            throw NodeError(.failed, "this node does not listen, so nobody could come")
+        }
+        let lifetime = arguments["ttl_ms"]?.int ?? Self.invitationMilliseconds
+        guard lifetime > 0, lifetime <= Self.invitationMillisecondsMax else {
+            throw NodeError(.usage, "an invitation lasts from a second to seven days")
+        }
+        let role = arguments["reader"] == true ? Membership.Role.reader : .writer
+        var generator = SystemRandomNumberGenerator()
+        let expires = wall + lifetime
+        let invitation = Invitation(
+            inviter: context.members.own,
+            secret: (0..<Invitation.secretBytes).map { _ in
+                UInt8.random(in: 0...255, using: &generator)
+            },
+            expiresSeconds: UInt32(clamping: expires / 1000), name: context.name,
+            addresses: invitationAddresses(port))
+        let given = GivenInvitation(
+            key: try invitation.oneTimeKey().publicKey,
+            name: try arguments["name"]?.string.map(Identity.checkedName), role: role,
+            expiresMilliseconds: expires)
+        try invitations.add(given, now: wall)
+        return [
+            "invitation": .string(invitation.line), "expires_ms": .int(expires),
+            "id": .string(given.id), "role": .string(role.rawValue),
+            "name": JSONValue(optional: given.name),
+        ]
+    }
+
+    /// Where a newcomer may find this node without discovery: the address that it listens on, or all of
+    /// the machine's.
+    private func invitationAddresses(_ port: UInt16) -> [HostPort] {
+        guard let listen = listenAddress.flatMap({ HostPort($0) }) else { return [] }
+        guard listen.host == "::" || listen.host == "0.0.0.0" else { return [listen] }
+        let hosts = NetworkAddresses.current().compactMap { $0.split(separator: " ").last }
+            .map(String.init)
+            // An address with a zone means nothing on another machine.
+            .filter { !$0.contains("%") && !$0.hasPrefix("fe80:") }
+            .sorted { ($0.contains(":") ? 1 : 0, $0) < ($1.contains(":") ? 1 : 0, $1) }
+        return hosts.prefix(Invitation.addressesMax).map { HostPort(host: $0, port: port) }
+    }
+}

@@ -1,0 +1,130 @@
+// Discovery: what this node says of itself on the network, and what it makes of what others say.
+// Members recognise each other; to everybody else an announcement is a random name.
+
+internal import Discovery
+internal import Sync
+internal import Transport
+internal import Trust
+
+/// Announcements that were heard, and whose they are.
+struct Announcements {
+    static let saltBytes = 8
+
+    /// New at each start: who cannot recognise the tag cannot follow the node either.
+    let salt: [UInt8]
+    let instanceName: String
+    var service: DiscoveryService?
+    private(set) var heard: [String: DiscoveredPeer] = [:]
+    private var nodes: [String: String] = [:]
+
+    init() {
+        var generator = SystemRandomNumberGenerator()
+        func random(_ count: Int) -> [UInt8] {
+            (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        }
+        salt = random(Self.saltBytes)
+        instanceName = Hexadecimal.text(random(8))
+    }
+
+    /// The TXT record of the owner of `key`.
+    func record(of key: PublicKey) -> [String: String] {
+        [
+            "salt": Hexadecimal.text(salt), "tag": Hexadecimal.text(key.tag(salt: salt)),
+            "proto": "2",
+        ]
+    }
+
+    /// Whose announcement it is, among `keys`. O(keys).
+    static func owner(of peer: DiscoveredPeer, among keys: some Sequence<PublicKey>) -> PublicKey? {
+        guard let salt = peer.txt["salt"].flatMap(Hexadecimal.bytes), salt.count == saltBytes,
+            let tag = peer.txt["tag"].flatMap(Hexadecimal.bytes)
+        else { return nil }
+        return keys.first { $0.tag(salt: salt) == tag }
+    }
+
+    mutating func heard(_ peer: DiscoveredPeer) { heard[peer.instanceName] = peer }
+
+    mutating func belongs(_ instance: String, to node: String) { nodes[instance] = node }
+
+    /// Forgets an announcement; the node that made it, if that was known.
+    mutating func lost(_ instance: String) -> String? {
+        heard[instance] = nil
+        return nodes.removeValue(forKey: instance)
+    }
+
+    func instances(of node: String) -> [String] {
+        nodes.filter { $0.value == node }.map(\.key).sorted()
+    }
+
+    /// Asks the network again where `node` is.
+    func lookAgain(_ node: String) {
+        for instance in instances(of: node) { service?.resolve(instance) }
+    }
+}
+
+extension NodeService {
+    func startDiscovery() {
+        guard options.discovery ?? context.configuration.discovery else { return }
+        let mailbox = loop.mailbox
+        let boxed = LoopBound(self, on: loop)
+        do {
+            let announcement = try ServiceAnnouncement(
+                instanceName: announcements.instanceName, port: listener?.address.port ?? 0,
+                txt: announcements.record(of: context.members.own))
+            let service = DiscoveryService(announcement: announcement) { event in
+                mailbox.post { _ in boxed.value.discovered(event) }
+            }
+            try service.start()
+            announcements.service = service
+        } catch {
+            discoveryProblem = ProblemFact(code: "discovery", message: "\(error)")
+            log.warning("\(error)")
+        }
+    }
+
+    private func discovered(_ event: DiscoveryEvent) {
+        switch event {
+        case .appeared(let peer):
+            announcements.heard(peer)
+            recognise(peer)
+        case .disappeared(let instance):
+            if let node = announcements.lost(instance) {
+                engine.updateBook(now) { $0.lost(node: node) }
+            }
+        case .stateChanged(let state):
+            switch state {
+            case .unavailable(let reason), .conflict(let reason):
+                if discoveryProblem?.message != reason { log.warning(reason) }
+                discoveryProblem = ProblemFact(code: "discovery", message: reason)
+            case .running, .stopped: discoveryProblem = nil
+            case .starting: break
+            }
+        }
+        pump()
+    }
+
+    private func recognise(_ peer: DiscoveredPeer) {
+        let members = context.members
+        let keys = members.others.map(\.key) + [members.introducer?.key].compactMap(\.self)
+        guard let key = Announcements.owner(of: peer, among: keys) else { return }
+        announcements.belongs(peer.instanceName, to: key.node)
+        let addresses = peer.addresses.map { PeerAddress(host: $0, port: peer.port) }
+        engine.updateBook(now) {
+            $0.discovered(node: key.node, name: "", addresses: addresses, now: self.now)
+        }
+    }
+
+    /// Who came to be a member may have announced itself before.
+    func recogniseAgain() {
+        for peer in announcements.heard.values.sorted(by: { $0.instanceName < $1.instanceName }) {
+            recognise(peer)
+        }
+    }
+
+    /// Instances of known peers that are not connected: looked up again now and then.
+    var unreachedInstances: [String] {
+        engine.peersStatus(now).flatMap { status in
+            status.state == .connected ? [] : status.node.map(announcements.instances) ?? []
+        }
+    }
+}

@@ -1,0 +1,69 @@
+// Who is connected and has not proved a key: few, briefly, and counted.
+
+internal import Sync
+
+/// The places of connections in their handshake.
+///
+/// Whoever floods this node takes its own places, and those of nobody else, as long as it comes from one
+/// address; from many, the oldest unproved connection makes room.
+final class Strangers {
+    struct Place: Hashable {
+        fileprivate var number: UInt64
+        fileprivate var host: String
+    }
+
+    static let placesMax = 128
+    static let placesPerHostMax = 16
+    private static let lineGapMilliseconds: Milliseconds = 10_000
+
+    private var lastNumber: UInt64 = 0
+    private var handshakes: [Place: Handshake] = [:]
+    private var places: Set<Place> = []
+    private var countByHost: [String: Int] = [:]
+    private var lastLineAt: Milliseconds?
+    /// Connections that proved no key of a member, since the start.
+    private(set) var refusedCount = 0
+    private(set) var last: (host: String, reason: String)?
+
+    /// A place for a connection from `host`; nil when that address has all that it gets.
+    func enter(_ host: String) -> Place? {
+        guard countByHost[host, default: 0] < Self.placesPerHostMax else {
+            refused(at: host, "too many connections at once")
+            return nil
+        }
+        if places.count >= Self.placesMax, let oldest = places.min(by: { $0.number < $1.number }) {
+            refused(at: oldest.host, "it took too long to prove its key")
+            let handshake = handshakes[oldest]
+            leave(oldest)
+            handshake?.cancel()
+        }
+        lastNumber += 1
+        let place = Place(number: lastNumber, host: host)
+        places.insert(place)
+        countByHost[host, default: 0] += 1
+        return place
+    }
+
+    func hold(_ handshake: Handshake, at place: Place) {
+        if places.contains(place) { handshakes[place] = handshake }
+    }
+
+    func leave(_ place: Place) {
+        guard places.remove(place) != nil else { return }
+        handshakes[place] = nil
+        let left = countByHost[place.host, default: 1] - 1
+        countByHost[place.host] = left > 0 ? left : nil
+    }
+
+    func refused(at host: String, _ reason: String) {
+        refusedCount += 1
+        last = (host, reason)
+    }
+
+    /// Whether the log has room for one more of them.
+    func isWorthALine(_ now: Milliseconds) -> Bool {
+        if let lastLineAt, now - lastLineAt < Self.lineGapMilliseconds { return false }
+        lastLineAt = now
+        return true
+    }
+}

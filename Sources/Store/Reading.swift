@@ -1,0 +1,31 @@
+// What a node reads of its own file beside the rows that it syncs.
+
+internal import CausalModel
+internal import Codec
+internal import SQLite
+package import Values
+
+extension Replica {
+    /// The digest of one table as it is now, which moves with every change of it; nil when the table is
+    /// not known. O(tables), without a look at the file.
+    package func digest(ofTable name: String) -> UInt64? { table(named: name)?.digest }
+
+    /// The rows of a query on the file as it is now.
+    ///
+    /// - Throws: ``StoreError``.
+    package func rows(_ sql: String, _ values: [Value] = []) throws -> [[Value]] {
+        try translated { try connection.query(sql, values) }
+    }
+
+    /// Notes a peer that has not stated anything yet, so that what is here waits for it.
+    package func expectPeer(_ node: String, name: String) throws {
+        try translated {
+            try connection.run(
+                """
+                INSERT INTO _starling_peer(node, name, vector, seen) VALUES(?1, ?2, ?3, 0)
+                ON CONFLICT(node) DO UPDATE SET name = excluded.name
+                """,
+                [.string(node), .string(name), .blob(VersionVector().encoded)])
+        }
+    }
+}

@@ -1,0 +1,46 @@
+// Who may exchange what: the engine asks before it sends, and again after each change of the replica.
+
+package import CausalModel
+internal import Wire
+
+/// The members of the group as this replica knows them.
+package struct Membership: Sendable, Equatable {
+    package enum Role: String, Sendable {
+        /// Its changes are everybody's.
+        case writer
+        /// It is sent everything; nothing is taken from it.
+        case reader
+    }
+
+    /// By node; this node's own, once it is known to be a member.
+    package var roles: [String: Role]
+    /// The dots by which members were removed.
+    package var removals: VersionVector
+
+    package init(roles: [String: Role], removals: VersionVector = VersionVector()) {
+        self.roles = roles
+        self.removals = removals
+    }
+}
+
+extension SyncEngine {
+    /// Cuts the links of those who are no members (any more), at once and without a word.
+    func cutStrangers(_ now: Milliseconds) {
+        guard let members = membership?() else { return }
+        if book.members != members.roles { book.members = members.roles }
+        for peer in sortedLinks {
+            guard let node = peer.authenticated ?? peer.session.peer?.node,
+                node != configuration.node, members.roles[node] == nil
+            else { continue }
+            peer.link.abort()
+            let text = "\(peer.name) is no member of this group any more"
+            forget(peer, reason: text, refusal: .notMember, now)
+        }
+    }
+
+    /// Whether changes of this peer are taken.
+    func mayWrite(_ peer: PeerLink) -> Bool {
+        guard let members = membership?() else { return true }
+        return members.roles[peer.authenticated ?? peer.peerNode] == .writer
+    }
+}
