@@ -28,7 +28,8 @@ struct FuzzTarget: Sendable {
     /// Those that the issue counts: ten million executions each. The others drive a whole store.
     static let decoders: [FuzzTarget] = [
         .frames, .assembler, .message, .cbor, .value, .vector, .compression, .chunk, .kernel,
-        .record, .schema, .expression, .json, .control, .configuration, .files, .text, .discovery,
+        .record, .schema, .expression, .json, .control, .configuration, .files, .text, .invitation,
+        .discovery,
     ]
     static let stores: [FuzzTarget] = [.apply, .adopt, .session]
     static let all = decoders + stores

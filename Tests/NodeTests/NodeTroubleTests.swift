@@ -176,8 +176,8 @@ import Testing
         let flock = Flock()
         let bob = try await flock.nodes("bob", schema: Self.jobs)[0]
         let disk = try await SmallDisk(flock.path("ann"), megabytes: 2, in: flock)
-        let ann = try await flock.node("ann", prefix: disk.prefix)
         try await bob.start()
+        let ann = try await flock.node("ann", prefix: disk.prefix)
         try await ann.start(peers: [bob])
         try await ann.shows("SELECT count(*) FROM jobs", "0")
         let app = try await flock.run(

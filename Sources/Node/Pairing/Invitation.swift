@@ -30,14 +30,19 @@ package struct Invitation: Equatable {
     }
 
     var line: String {
+        let content = content
+        return Self.prefix + Base32.text(content + Self.checksum(content))
+    }
+
+    /// What stands before the checksum.
+    var content: [UInt8] {
         var bytes = inviter.bytes + secret
         bytes += withUnsafeBytes(of: expiresSeconds.bigEndian) { Array($0) }
         Self.append(name, to: &bytes)
         let listed = addresses.prefix(Self.addressesMax)
         bytes.append(UInt8(listed.count))
         for address in listed { Self.append(address.description, to: &bytes) }
-        bytes += Self.checksum(bytes)
-        return Self.prefix + Base32.text(bytes)
+        return bytes
     }
 
     /// Reads a line as somebody pasted or typed it: spaces, line breaks and dashes do not matter.
@@ -46,15 +51,12 @@ package struct Invitation: Equatable {
     init(line: String) throws(NodeError) {
         guard line.utf8.count <= Self.lineBytesMax else { throw Self.refused("is too long") }
         let kept = Array(line.utf8).filter { $0 > 0x20 && $0 != UInt8(ascii: "-") }
-        let prefix = Array(Self.prefix.utf8.dropLast())
-        let start = kept.prefix(prefix.count).map { byte in
-            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) ? byte - 0x20 : byte
-        }
-        guard start == prefix else { throw Self.refused("does not begin with \(Self.prefix)") }
+        let prefix = Self.prefix.utf8.dropLast().map(Self.read)
+        guard kept.prefix(prefix.count).map(Self.read) == prefix else { throw Self.refused("does not begin with \(Self.prefix)") }
         guard let bytes = Base32.bytes(kept.dropFirst(prefix.count)), bytes.count > 4,
             Self.checksum(bytes.dropLast(4)) == Array(bytes.suffix(4))
         else { throw Self.refused("is not whole, or a letter of it is wrong") }
-        guard let read = Self.read(bytes.dropLast(4)) else {
+        guard let read = Invitation(content: bytes.dropLast(4)) else {
             throw Self.refused("is of another version: use the same version of starling on both")
         }
         self = read
@@ -71,8 +73,9 @@ package struct Invitation: Equatable {
         self.addresses = addresses
     }
 
-    private static func read(_ bytes: ArraySlice<UInt8>) -> Invitation? {
-        var rest = bytes
+    /// nil for anything that ``content`` cannot have made.
+    init?(content: some Collection<UInt8>) {
+        var rest = Array(content)[...]
         func take(_ count: Int) -> [UInt8]? {
             guard rest.count >= count else { return nil }
             defer { rest = rest.dropFirst(count) }
@@ -82,8 +85,8 @@ package struct Invitation: Equatable {
             take(1).flatMap { take(Int($0[0])) }.flatMap { String(validating: $0, as: UTF8.self) }
         }
         guard let key = take(PublicKey.byteCount).flatMap({ try? PublicKey(bytes: $0) }),
-            let secret = take(secretBytes), let expires = take(4), let name = text(),
-            let count = take(1)?[0], count <= addressesMax
+            let secret = take(Self.secretBytes), let expires = take(4), let name = text(),
+            let count = take(1)?[0], count <= Self.addressesMax
         else { return nil }
         var addresses: [HostPort] = []
         for _ in 0..<count {
@@ -91,10 +94,21 @@ package struct Invitation: Equatable {
             addresses.append(address)
         }
         guard rest.isEmpty else { return nil }
-        return Invitation(
+        self.init(
             inviter: key, secret: secret,
             expiresSeconds: expires.reduce(0) { $0 << 8 | UInt32($1) }, name: name,
             addresses: addresses)
+    }
+
+    /// A letter as base 32 reads it.
+    private static func read(_ letter: UInt8) -> UInt8 {
+        let isSmall = (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(letter)
+        let capital = isSmall ? letter - 0x20 : letter
+        return switch capital {
+        case UInt8(ascii: "I"), UInt8(ascii: "L"): UInt8(ascii: "1")
+        case UInt8(ascii: "O"): UInt8(ascii: "0")
+        default: capital
+        }
     }
 
     private static func append(_ text: String, to bytes: inout [UInt8]) {

@@ -124,7 +124,10 @@ extension NodeService {
         }
         guard context.members.ownRole == .writer else {
             throw NodeError(
-                .refused, "this node is no writer of the group: let a writer invite")
+                .refused,
+                context.members.ownRole == nil
+                    ? "this node was removed from the group: it can let nobody in"
+                    : "this node is a reader: let a writer invite")
         }
         guard let port = listener?.address.port else {
             throw NodeError(.failed, "this node does not listen, so nobody could come")

@@ -1,0 +1,156 @@
+// Who may do what: readers, the removed, and the table that says so.
+
+import Node
+import Testing
+
+@Suite(.fewAtOnce) struct MembersTests {
+    private static let jobs = """
+        CREATE TABLE jobs(id TEXT PRIMARY KEY NOT NULL, title);
+        INSERT INTO jobs VALUES('j1','roof');
+        """
+
+    @Test func readerGetsEverythingAndIsTakenNothing() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "bob", "red", schema: Self.jobs)
+        let (ann, bob, red) = (nodes[0], nodes[1], nodes[2])
+        try await ann.start()
+        try await bob.start(peers: [ann])
+        try await red.start(peers: [ann, bob])
+        try await flock.converge(nodes)
+        try await ann.ask("members", "role", "red", "reader")
+        try await flock.until("red knows what it is") {
+            try await red.status()["role"] == "reader"
+        }
+        try await red.sql(
+            "INSERT INTO jobs VALUES('r1','of red'); UPDATE jobs SET title='red' WHERE id='j1'")
+        try await flock.until("red is told") { try await red.status()["refused"] == 2 }
+        let status = try await red.command("status")
+        #expect(status.output.contains("reader") && status.output.contains("refused"))
+        let refused = try await red.ask("records", "jobs", "--state", "refused")
+        #expect(refused["records"]?.array?.count == 2)
+
+        // Everything else goes on: red gets what others write, and they nothing of red's.
+        try await bob.sql("INSERT INTO jobs VALUES('b1','of bob')")
+        for node in nodes { try await node.shows("SELECT title FROM jobs WHERE id='b1'", "of bob") }
+        #expect(try await ann.ask("wait", "--synced", "--timeout", "60")["synced"] == true)
+        #expect(try await ann.sql("SELECT count(*) FROM jobs WHERE title LIKE '%red'") == "0\n")
+        #expect(try await bob.sql("SELECT count(*) FROM jobs WHERE title LIKE '%red'") == "0\n")
+        // A reader lets nobody in and removes nobody.
+        for words in [
+            ["invite"], ["members", "remove", "bob"], ["members", "rename", "bob", "x"],
+        ] {
+            let answer = try await red.command(words)
+            #expect(answer.code == 6 && answer.errors.contains("reader"), "\(answer)")
+        }
+        // With the role of a writer what it wrote is everybody's, as if it had come now.
+        try await ann.ask("members", "role", "red", "writer")
+        try await ann.shows("SELECT title FROM jobs WHERE id='r1'", "of red")
+        try await flock.converge(nodes)
+        #expect(try await red.status()["refused"] == 0)
+    }
+
+    /// A removal reaches who was away through any other member, also without the remover.
+    @Test func removedMemberGetsNothingMore() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "bob", "cid", "mal", schema: Self.jobs)
+        let (ann, bob, cid, mal) = (nodes[0], nodes[1], nodes[2], nodes[3])
+        try await ann.start()
+        try await bob.start(peers: [ann])
+        try await cid.start(peers: [ann, bob])
+        try await mal.start(peers: [ann, bob, cid])
+        try await flock.converge(nodes)
+        try await cid.stop()
+        let answer = try await ann.ask("members", "remove", "mal")
+        #expect(answer["action"] == "removed")
+        try await flock.until("bob has cut mal off") {
+            let peers = try await bob.status()["peers"]?.array ?? []
+            return !peers.contains { $0["name"] == "mal" }
+        }
+        try await ann.sql("INSERT INTO jobs VALUES('after','secret')")
+        try await bob.shows("SELECT title FROM jobs WHERE id='after'", "secret")
+        // The remover goes; cid was away, learns it from bob alone, and mal gets nothing of cid either.
+        try await ann.stop()
+        try await cid.start(peers: [bob])
+        try await cid.shows("SELECT title FROM jobs WHERE id='after'", "secret")
+        try await mal.sql("INSERT INTO jobs VALUES('m','of mal')")
+        try await mal.ask("members", "rename", "ann", "Nobody")
+        _ = try await mal.command("sync")
+        try await flock.until("mal is refused by all") {
+            let peers = try await mal.status()["peers"]?.array ?? []
+            return peers.allSatisfy { $0["state"] != "connected" && $0["state"] != "syncing" }
+                && peers.contains { $0["last_error"]?.string?.contains("key") == true }
+        }
+        #expect(try await mal.sql("SELECT count(*) FROM jobs WHERE id='after'") == "0\n")
+        for node in [bob, cid] {
+            #expect(try await node.sql("SELECT count(*) FROM jobs WHERE id='m'") == "0\n")
+            let members = try await node.ask("members")["members"]?.array ?? []
+            #expect(Set(members.compactMap { $0["name"]?.string }) == ["ann", "bob", "cid"])
+        }
+        // Nobody waits for it any more.
+        let records = try await bob.ask("records", "jobs")
+        #expect(records["peers"]?.array?.contains { $0["name"] == "mal" } == false)
+        // And it comes back by a new invitation only, with a new key.
+        let line = try #require(try await bob.ask("invite", "--for", "Mal")["invitation"]?.string)
+        let again = flock.add(TestNode("again", in: flock))
+        let joined = try await again.command("join", line, "--no-discovery", "--json")
+        #expect(joined.code == 0, "\(joined)")
+        try await again.start(peers: [bob])
+        try await again.shows("SELECT title FROM jobs WHERE id='after'", "secret")
+    }
+
+    @Test func memberIsRenamedForAll() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "bob", schema: Self.jobs)
+        let (ann, bob) = (nodes[0], nodes[1])
+        try await ann.start()
+        try await bob.start(peers: [ann])
+        try await flock.converge(nodes)
+        try await bob.ask("members", "rename", "bob", "Werkstatt 2")
+        try await flock.until("ann calls it so") {
+            let peers = try await ann.status()["peers"]?.array ?? []
+            return peers.first?["name"] == "Werkstatt 2"
+        }
+        for (words, text) in [
+            (["members", "rename", "nobody", "x"], "no member"),
+            (["members", "remove", "ann"], "cannot remove itself"),
+            (["members", "rename", "bob"], "needs NAME"),
+            (["members", "rename", "Werkstatt 2", "a\u{7}b"], "control characters"),
+            (["untrack", "starling_members"], "stays tracked"),
+        ] {
+            let answer = try await ann.command(words)
+            #expect(answer.code != 0 && (answer.errors + answer.output).contains(text), "\(answer)")
+        }
+        // By the beginning of its node, without a running node.
+        try await ann.stop()
+        let node = try #require(try await bob.status()["node"]?.string)
+        try await ann.ask("members", "remove", String(node.prefix(8)))
+        #expect(try await ann.ask("members")["members"]?.array?.count == 1)
+    }
+
+    /// The table is the file's: what a program does to it by mistake is told, and removes nobody.
+    @Test func tableOfMembersSurvivesAProgram() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "bob", schema: Self.jobs)
+        let (ann, bob) = (nodes[0], nodes[1])
+        try await ann.start()
+        try await bob.start(peers: [ann])
+        try await flock.converge(nodes)
+        // A row that names a node which is not that of its key names nobody.
+        try await ann.sql(
+            """
+            INSERT INTO starling_members SELECT 'ffffffffffffffffffffffffffffffff', key, 'x', 'writer',
+                'x', 0 FROM starling_members LIMIT 1
+            """)
+        try await flock.until("the row is told") {
+            let problems = try await ann.status()["problems"]?.array ?? []
+            return problems.contains { $0["code"] == "members" }
+        }
+        #expect(try await ann.ask("members")["members"]?.array?.count == 2)
+        try await ann.sql("DELETE FROM starling_members WHERE name = 'x'")
+        try await ann.stop()
+        try await ann.sql("DROP TABLE starling_members")
+        let answer = try await ann.command("run")
+        #expect(answer.code == 1 && answer.errors.contains("starling_members"), "\(answer)")
+        #expect(try await bob.ask("members")["members"]?.array?.count == 2)
+    }
+}
