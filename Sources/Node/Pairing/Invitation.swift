@@ -52,7 +52,9 @@ package struct Invitation: Equatable {
         guard line.utf8.count <= Self.lineBytesMax else { throw Self.refused("is too long") }
         let kept = Array(line.utf8).filter { $0 > 0x20 && $0 != UInt8(ascii: "-") }
         let prefix = Self.prefix.utf8.dropLast().map(Self.read)
-        guard kept.prefix(prefix.count).map(Self.read) == prefix else { throw Self.refused("does not begin with \(Self.prefix)") }
+        guard kept.prefix(prefix.count).map(Self.read) == prefix else {
+            throw Self.refused("does not begin with \(Self.prefix)")
+        }
         guard let bytes = Base32.bytes(kept.dropFirst(prefix.count)), bytes.count > 4,
             Self.checksum(bytes.dropLast(4)) == Array(bytes.suffix(4))
         else { throw Self.refused("is not whole, or a letter of it is wrong") }
