@@ -22,7 +22,7 @@
     case firstComeKeepsUnique, digestsComparedHalfReceived
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
-    case orphansInHashOrder, numbersNotedLate
+    case orphansInHashOrder, numbersNotedLate, unreadRowsSent
 }
 
 #if DEBUG || STARLING_CANARIES

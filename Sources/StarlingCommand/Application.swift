@@ -152,7 +152,7 @@ struct Application {
         let line = invocation.operands[0]
         let options = JoinOptions(
             home: try Home.locate(invocation.home, environment: environment),
-            invitation: line == "-" ? readLine() ?? "" : line,
+            invitation: line == "-" ? Self.readInvitation() : line,
             database: invocation.value(.database).map {
                 Path.absolute($0, in: Path.currentFolder())
             },
@@ -165,6 +165,16 @@ struct Application {
             page.flush()
         }
         return show(JoinView(), result, page)
+    }
+
+    /// Lines until they are whole, or nothing comes any more.
+    private static func readInvitation() -> String {
+        var text = ""
+        while let line = readLine() {
+            text += line
+            if (try? Invitation(line: text)) != nil { break }
+        }
+        return text
     }
 
     private func show(_ view: some ReplyView, _ result: JSONValue, _ page: Page) -> ExitCode {

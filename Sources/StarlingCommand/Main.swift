@@ -26,11 +26,18 @@ import Darwin
         exit(application.run(words).rawValue)
     }
 
+    /// An invitation, in whatever pieces, and no shorter word.
+    private static let invitationLettersMin = 24
+
     /// Other users of this machine can read a process's words; a secret is gone from them at once.
     private static func hideInvitation() {
+        guard CommandLine.arguments.contains("join") else { return }
         for index in 1..<max(1, Int(CommandLine.argc)) {
-            guard let word = CommandLine.unsafeArgv[index] else { continue }
-            if strncasecmp(word, "STARLING1", 9) == 0 { memset(word, 0x78, strlen(word)) }
+            guard let word = CommandLine.unsafeArgv[index], strlen(word) >= invitationLettersMin
+            else {
+                continue
+            }
+            memset(word, 0x78, strlen(word))
         }
     }
 

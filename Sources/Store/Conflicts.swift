@@ -36,12 +36,14 @@ package struct ConflictItem: Sendable {
 }
 
 extension Replica {
-    /// How many conflicts there are.
-    package func conflictCount() throws -> Int {
+    /// How many conflicts there are, but for one table.
+    package func conflictCount(except name: String? = nil) throws -> Int {
         try translated {
-            Int(
-                try connection.integer("SELECT coalesce(sum(items), 0) FROM _starling_conflict")
-                    ?? 0)
+            let left = name.flatMap { table(named: $0)?.id } ?? -1
+            return Int(
+                try connection.integer(
+                    "SELECT coalesce(sum(items), 0) FROM _starling_conflict WHERE tbl <> ?1",
+                    [.integer(left)]) ?? 0)
         }
     }
 

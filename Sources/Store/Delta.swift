@@ -14,6 +14,11 @@ extension Replica {
             let reader = try readerConnection()
             do {
                 try openSnapshot(reader)
+                // A dot must never be sent with the value of a later change.
+                if let entry = tableInDoubt, !isBroken(.unreadRowsSent) {
+                    throw StoreError(
+                        .busy, "the rows of \(entry.name) are compared with what is known of them")
+                }
                 // What this snapshot tells must be on disk first.
                 try makeDurable()
                 let delta = try DeltaReader(

@@ -17,6 +17,25 @@ extension Replica {
         try translated { try connection.query(sql, values) }
     }
 
+    /// Whether anything is known of the row under `key`: as it is, or that it was.
+    package func hasKernel(table name: String, key: [Value]) throws -> Bool {
+        try translated {
+            guard let entry = table(named: name) else { return false }
+            return try connection.first(
+                "SELECT 1 FROM _starling_row WHERE tbl = ?1 AND key = ?2",
+                [.integer(entry.id), .blob(encodeKey(key))]) != nil
+        }
+    }
+
+    /// Whether anything is known of any row of a table.
+    package func hasKernels(table name: String) throws -> Bool {
+        try translated {
+            guard let entry = table(named: name) else { return false }
+            return try connection.first(
+                "SELECT 1 FROM _starling_row WHERE tbl = ?1 LIMIT 1", [.integer(entry.id)]) != nil
+        }
+    }
+
     /// Notes a peer that has not stated anything yet, so that what is here waits for it.
     package func expectPeer(_ node: String, name: String) throws {
         try translated {

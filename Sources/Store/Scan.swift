@@ -51,12 +51,21 @@ extension Replica {
 
     /// Starts a scan from its beginning. One that only shows does not break off one that looks for
     /// what was not captured: showing is the last phase of that.
-    func beginScan(_ entry: TableEntry, _ phase: ScanPhase) throws {
+    func beginScan(_ entry: TableEntry, _ phase: ScanPhase, isCaptured: Bool = false) throws {
         if phase == .show, entry.scan == .rows || entry.scan == .kernels { return }
         entry.scan = phase
+        entry.isScanCaptured = isCaptured
         try connection.run(
             "UPDATE _starling_table SET scanned = NULL, scan = ?2 WHERE id = ?1",
             [.integer(entry.id), .integer(phase.rawValue)])
+    }
+
+    /// A table of which values may belong to no dot yet: its triggers were gone, and the scan that looks
+    /// what happened meanwhile has not come to its end.
+    var tableInDoubt: TableEntry? { tables.values.first { isInDoubt($0) } }
+
+    func isInDoubt(_ entry: TableEntry) -> Bool {
+        entry.isLive && (entry.scan == .rows || entry.scan == .kernels) && !entry.isScanCaptured
     }
 
     // MARK: Rows against kernels

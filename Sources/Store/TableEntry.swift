@@ -45,6 +45,9 @@ final class TableEntry {
     var policy: PresencePolicy
     var digest: UInt64
     var scan: ScanPhase
+    /// The scan numbers what was there before tracking, or in a new column: triggers have seen all else,
+    /// so that every value of a dot is its own. Not known any more after a new start.
+    var isScanCaptured = false
     /// Index is the ``ColumnID``.
     var columns: [Column]
     /// Index is the layout's id.

@@ -105,7 +105,7 @@ extension Replica {
         problems["table \(TableEntry.folded(schema.name))"] = nil
         try arm(entry, schema)
         try addColumns(of: told, to: entry)
-        try beginScan(entry, .rows)
+        try beginScan(entry, .rows, isCaptured: true)
     }
 
     private func addColumns(of told: TableSchema?, to entry: TableEntry) throws {
@@ -243,10 +243,11 @@ extension Replica {
         let wasArmed = try entry.armed.map {
             try Capture.isArmed($0, id: entry.id, in: connection)
         }
+        let isCaptured = wasArmed == true && !isInDoubt(entry)
         if wasArmed != true, !isBroken(.rebuildTrustsJournal) { try beginScan(entry, .rows) }
         try foldOrphanedJournal(entry)
         try arm(entry, schema)
-        try beginScan(entry, .rows)
+        try beginScan(entry, .rows, isCaptured: isCaptured)
     }
 
     /// Folds what the old triggers wrote, as far as the table can still be read.

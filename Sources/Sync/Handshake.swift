@@ -103,6 +103,10 @@ extension SyncEngine {
     func checkOrigin(_ peer: PeerLink, _ state: StatementMessage, _ now: Milliseconds) throws {
         let before = try own ?? replica.summary()
         if state.origin == before.origin {
+            guard countOriginChange(of: peer) else {
+                let text = "the peer says again that it numbers under this node's origin"
+                return refuse(peer, SyncError(.malformed, text), now)
+            }
             let reason = "the node \(peer.peerNode) numbers its changes under the same origin"
             try takeNewOrigin(because: reason, now)
             return refuse(peer, SyncError(.originClash, reason), now)
@@ -111,15 +115,20 @@ extension SyncEngine {
         // Look again before believing it: the summary may be older than what was sent.
         let current = try replica.summary()
         guard state.vector[current.origin] > current.vector[current.origin] else { return }
-        let count = (originChanges[peer.peerNode] ?? 0) + 1
-        guard count <= SyncLimits.originChangesMax else {
+        guard countOriginChange(of: peer) else {
             let text = "the peer says again that it knows changes of ours that we never made"
             return refuse(peer, SyncError(.malformed, text), now)
         }
-        originChanges[peer.peerNode] = count
         try takeNewOrigin(
             because: "the node \(peer.peerNode) knows more changes of this replica than are here: "
                 + "the file is an older copy", now)
+    }
+
+    /// One peer can make this node take a few new origins, and no more: it might be lying.
+    private func countOriginChange(of peer: PeerLink) -> Bool {
+        let count = (originChanges[peer.peerNode] ?? 0) + 1
+        originChanges[peer.peerNode] = count
+        return count <= SyncLimits.originChangesMax
     }
 
     // MARK: The end
@@ -127,7 +136,8 @@ extension SyncEngine {
     /// The peer said goodbye.
     func left(_ peer: PeerLink, _ goodbye: GoodbyeMessage, _ now: Milliseconds) throws {
         let origin = peer.session.stated?.origin ?? peer.session.peer?.origin
-        if goodbye.code == .originClash, let own, origin == own.origin {
+        if goodbye.code == .originClash, let own, origin == own.origin, countOriginChange(of: peer)
+        {
             try takeNewOrigin(because: goodbye.text, now)
         }
         peer.link.close()
@@ -137,6 +147,7 @@ extension SyncEngine {
     /// Tells the peer why, and ends the connection.
     func refuse(_ peer: PeerLink, _ error: SyncError, _ now: Milliseconds) {
         guard links[peer.id] != nil else { return }
+        guard isMember(peer) else { return cut(peer, now) }
         let goodbye = Message.goodbye(GoodbyeMessage(error.code, error.message))
         if let frames = try? MessageFrames.of(goodbye) {
             for frame in frames { peer.link.send(frame) }

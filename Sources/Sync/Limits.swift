@@ -51,6 +51,8 @@ package enum SyncLimits {
     package static let peersMax = 4_096
     package static let addressesMax = 16
     package static let dialsMax = 16
+    /// An announcement that changes resets the back-off at most so often: anybody can make one.
+    package static let newsGapMilliseconds: Milliseconds = 5_000
     package static let retiredRunsMax = 16
     package static let backoffFirstMilliseconds: Milliseconds = 1_000
     package static let backoffMaxMilliseconds: Milliseconds = 15 * 60_000

@@ -28,14 +28,25 @@ extension SyncEngine {
     func cutStrangers(_ now: Milliseconds) {
         guard let members = membership?() else { return }
         if book.members != members.roles { book.members = members.roles }
-        for peer in sortedLinks {
-            guard let node = peer.authenticated ?? peer.session.peer?.node,
-                node != configuration.node, members.roles[node] == nil
-            else { continue }
-            peer.link.abort()
-            let text = "\(peer.name) is no member of this group any more"
-            forget(peer, reason: text, refusal: .notMember, now)
-        }
+        for peer in sortedLinks where !isMember(peer, members) { cut(peer, now) }
+    }
+
+    /// Whether a byte may go to this peer. Every frame asks.
+    func isMember(_ peer: PeerLink) -> Bool {
+        membership?().map { isMember(peer, $0) } ?? true
+    }
+
+    private func isMember(_ peer: PeerLink, _ members: Membership) -> Bool {
+        guard let node = peer.authenticated ?? peer.session.peer?.node else { return true }
+        return node == configuration.node || members.roles[node] != nil
+    }
+
+    /// Ends the link without another byte.
+    func cut(_ peer: PeerLink, _ now: Milliseconds) {
+        peer.link.abort()
+        forget(
+            peer, reason: "\(peer.name) is no member of this group any more", refusal: .notMember,
+            now)
     }
 
     /// Whether changes of this peer are taken.

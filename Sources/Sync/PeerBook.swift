@@ -63,7 +63,10 @@ package struct PeerBook {
             if records[id]?.add(address, .discovered) == true { isNews = true }
         }
         if !name.isEmpty { records[id]?.name = name }
-        guard isNews, var record = records[id] else { return }
+        guard isNews, var record = records[id],
+            now - (record.newsAt ?? .min / 2) >= SyncLimits.newsGapMilliseconds
+        else { return }
+        record.newsAt = now
         record.resetBackoff()
         record.refusal = nil
         // Of two nodes that find each other in one moment, one dials and the other soon after.
@@ -116,8 +119,9 @@ package struct PeerBook {
     // MARK: Dialling
 
     private func isDialable(_ record: PeerRecord, _ chosen: Set<String>?) -> Bool {
+        // Behind an address that a person gave there may be somebody else by now.
         guard record.contact == .none, !record.isSelf, !record.addresses.isEmpty,
-            isMember(record)
+            isMember(record) || record.sources.contains(.fixed)
         else { return false }
         guard let chosen, let node = record.node, !record.sources.contains(.fixed) else {
             return true
@@ -241,6 +245,7 @@ package struct PeerBook {
     mutating func activated(_ id: RecordID, now: Milliseconds) {
         records[id]?.isActive = true
         records[id]?.refusal = nil
+        records[id]?.hint = nil
         records[id]?.lastError = nil
         records[id]?.lastSeenAt = now
     }
@@ -280,6 +285,7 @@ package struct PeerBook {
             record.nextTryAt = now + SyncLimits.backoffFirstMilliseconds + jitter
         default:
             record.lastError = reason
+            record.hint = refusal
             if heldFor >= SyncLimits.stableMilliseconds { record.retries = 0 }
             record.backOff(now, jitter: jitter)
         }

@@ -55,6 +55,10 @@ struct PeerRecord {
     var name = ""
     var addresses: [KnownAddress] = []
     var contact = Contact.none
+    /// Why the last connection ended, where a person can do something about it and back-off goes on.
+    var hint: GoodbyeMessage.Code?
+    /// When an announcement last made this peer worth a new try.
+    var newsAt: Milliseconds?
     var isSelf = false
     var retries = 0
     var nextTryAt: Milliseconds = .min
@@ -73,8 +77,11 @@ struct PeerRecord {
             return isNew
         }
         if addresses.count >= SyncLimits.addressesMax {
-            // The oldest hint makes room; what a person gave stays.
-            guard let index = addresses.firstIndex(where: { !$0.sources.contains(.fixed) })
+            // The oldest hint makes room; what a person gave, and what worked, stays.
+            guard
+                let index = addresses.firstIndex(where: {
+                    !$0.sources.contains(.fixed) && $0.lastSuccessAt == nil
+                })
             else { return false }
             addresses.remove(at: index)
         }

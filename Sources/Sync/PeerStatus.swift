@@ -56,6 +56,8 @@ package struct PeerStatus: Sendable, Equatable {
     /// Equal vectors, different digests: the contents differ and must not.
     package var isDivergent = false
     package var isWhole: Bool?
+    /// The peer does not know this node's key.
+    package var isUnknownThere = false
 }
 
 extension SyncEngine {
@@ -93,7 +95,8 @@ extension SyncEngine {
             node: record.node, name: record.name, addresses: record.dialOrder,
             state: word(record, peer, now))
         status.lastError = record.lastError
-        status.remedy = record.refusal?.remedy
+        status.remedy = (record.refusal ?? record.hint)?.remedy
+        status.isUnknownThere = record.hint == .unknownKey
         status.retries = record.retries
         status.lastSeenAt = record.lastSeenAt
         if peer == nil, record.nextTryAt > now, !record.addresses.isEmpty, !record.isSelf {

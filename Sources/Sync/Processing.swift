@@ -97,7 +97,7 @@ extension SyncEngine {
                 try noteStatement(peer, statement, now)
             }
         case .adoptSchema(_, let description):
-            if try replica.adoptSchema(description) { wantRefresh(at: now) }
+            if mayWrite(peer), try replica.adoptSchema(description) { wantRefresh(at: now) }
         case .wanted(let want):
             peer.closeSource()
             peer.interrupted = nil
@@ -161,6 +161,7 @@ extension SyncEngine {
     // MARK: Sending
 
     func send(_ message: Message, _ peer: PeerLink, _ now: Milliseconds) {
+        guard isMember(peer) else { return cut(peer, now) }
         do {
             for frame in try MessageFrames.of(message) {
                 peer.bytesOut &+= UInt64(frame.count)

@@ -31,14 +31,19 @@ extension SyncEngine {
         }
     }
 
-    /// Every peer stands just where this replica does, and nothing is on the way.
+    /// Every peer stands just where this replica does, and nothing is on the way. Where a peer stands is
+    /// known from its statements, and from the snapshots that it sent from: it states neither twice. What
+    /// a reader has on top is nobody's business.
     private func isStill(_ own: ReplicaSummary) -> Bool {
         !links.isEmpty
             && links.values.allSatisfy { peer in
                 guard peer.isActive, peer.session.incoming == nil, peer.outgoing == nil,
                     peer.inbox.isEmpty, let stated = peer.session.stated
                 else { return false }
-                return peer.told?.says(own) ?? false && stated.vector == own.vector
+                let isSame =
+                    mayWrite(peer)
+                    ? peer.session.peerHas == own.vector : peer.session.peerHas.covers(own.vector)
+                return peer.accepts && peer.told?.says(own) ?? false && isSame
                     && stated.beyondHash == own.beyondHash
             }
     }

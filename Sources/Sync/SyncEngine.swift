@@ -3,7 +3,7 @@
 
 internal import CausalModel
 package import Store
-internal import Wire
+package import Wire
 
 /// All sessions of one replica, on one thread.
 ///
@@ -83,7 +83,14 @@ package final class SyncEngine {
             id: id, link: link, address: address, authenticated: authenticated, session: session,
             now: now)
         links[id] = peer
-        if case .dialed(let dial) = direction { peer.record = book.connected(dial) }
+        if case .dialed(let dial) = direction {
+            peer.record = book.connected(dial)
+            // Who has proved its key is known before it says a word.
+            if let authenticated, authenticated != configuration.node {
+                peer.record = book.identified(
+                    dialed: peer.record, as: authenticated, name: "", address: address, now: now)
+            }
+        }
         guard links.count <= SyncLimits.sessionsMax, !isShuttingDown else {
             refuse(peer, SyncError(.shuttingDown, "this node takes no more connections"), now)
             return id
@@ -122,10 +129,14 @@ package final class SyncEngine {
     }
 
     /// The link is gone without a goodbye.
-    package func linkClosed(_ id: LinkID, reason: String, now: Milliseconds) {
+    ///
+    /// - Parameter code: why, where that is known.
+    package func linkClosed(
+        _ id: LinkID, reason: String, code: GoodbyeMessage.Code? = nil, now: Milliseconds
+    ) {
         let now = advance(to: now)
         guard let peer = links[id] else { return }
-        forget(peer, reason: reason, refusal: nil, now)
+        forget(peer, reason: reason, refusal: code, now)
         settle(now)
     }
 

@@ -36,6 +36,9 @@ extension GoodbyeMessage.Code {
                 + "with a new home on one of them"
         case .malformed, .tooLarge, .flood:
             "the peer is damaged, of another version or no starling node: check what runs there"
+        case .unknownKey:
+            "if it has just let this node in, that ends by itself; otherwise this node was removed, and "
+                + "comes back by a new invitation and a new home folder"
         case .notMember: "to let it in again, run 'starling invite' here and 'starling join' there"
         case .storeFailed: "see 'starling doctor' on the machine that reports it"
         default: nil

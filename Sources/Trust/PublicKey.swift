@@ -36,10 +36,15 @@ package struct PublicKey: Hashable, Comparable, Sendable {
             .map { String(letters[$0..<$0 + 4]) }.joined(separator: "-")
     }
 
-    /// What stands in an announcement on the network: who knows the key recognises it, and with another
-    /// salt it is another text to everybody else. 128 bits.
-    package func tag(salt: [UInt8]) -> [UInt8] {
-        Array(sha256(Array("starling announcement 1".utf8) + salt + bytes).prefix(16))
+    /// What stands in an announcement on the network: who knows the group and the key recognises it, and
+    /// with another salt it is another text to everybody else, whoever knows the key included. 128 bits.
+    ///
+    /// - Parameters:
+    ///   - group: 16 bytes that only members know.
+    ///   - salt: of one length always.
+    package func tag(group: [UInt8], salt: [UInt8]) -> [UInt8] {
+        // All parts but the last have a fixed length, and the hash is cut: nothing can be appended.
+        Array(sha256(Array("starling announcement 2".utf8) + group + salt + bytes).prefix(16))
     }
 
     /// Whether the owner of this key signed `message` (RFC 8032).

@@ -26,6 +26,8 @@ package struct GoodbyeMessage: Sendable, Equatable {
         package static let flood = Code(rawValue: 12)
         /// The peer is no member any more; it is told nothing.
         package static let notMember = Code(rawValue: 13)
+        /// The peer refused this node's key in TLS; it sends no goodbye.
+        package static let unknownKey = Code(rawValue: 14)
 
         /// Trying again soon cannot help: a person must act.
         package var isRefusal: Bool {

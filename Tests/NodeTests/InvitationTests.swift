@@ -12,13 +12,14 @@ import Testing
     init() throws {
         inviter = try NodeKey(secret: [UInt8](repeating: 7, count: 32)).publicKey
         invitation = Invitation(
-            inviter: inviter, secret: Array(0..<16), expiresSeconds: 1_800_000_000, name: "Büro",
+            inviter: inviter, secret: Array(0..<16), group: String(repeating: "5d", count: 16),
+            expiresSeconds: 1_800_000_000, name: "Büro",
             addresses: [HostPort(host: "192.168.1.20", port: 7878)])
     }
 
     @Test func lineReadsBackHoweverItIsWritten() throws {
         let line = invitation.line
-        #expect(line.hasPrefix(Invitation.prefix) && line.utf8.count < 180)
+        #expect(line.hasPrefix(Invitation.prefix) && line.utf8.count < 210)
         for written in [
             line, line.lowercased(), "  \(line)\n", line.replacing("0", with: "O"),
             line.replacing("1", with: "I"), line.map(String.init).joined(separator: " "),
@@ -66,10 +67,11 @@ import Testing
     @Test func requestProvesItsKeyForOneInvitation() throws {
         let newcomer = try NodeKey()
         let oneTime = try invitation.oneTimeKey().publicKey
+        let names = PairingNames(wanted: "van", machine: "host")
         let request = try PairingRequest(
-            key: newcomer, name: "van", inviter: inviter, oneTime: oneTime)
+            key: newcomer, names: names, inviter: inviter, oneTime: oneTime)
         let read = try PairingRequest(line: request.line, inviter: inviter, oneTime: oneTime)
-        #expect(read.key == newcomer.publicKey && read.name == "van")
+        #expect(read.key == newcomer.publicKey && read.names == names)
         // The same words for another inviter or another invitation prove nothing.
         let stranger = try NodeKey().publicKey
         for (other, secret) in [(stranger, oneTime), (inviter, stranger)] {

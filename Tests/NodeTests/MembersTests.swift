@@ -81,6 +81,12 @@ import Testing
                 && peers.contains { $0["last_error"]?.string?.contains("key") == true }
         }
         #expect(try await mal.sql("SELECT count(*) FROM jobs WHERE id='after'") == "0\n")
+        let told = try await mal.status()
+        #expect(told["state"] == "attention")
+        #expect(
+            told["problems"]?.array?.contains { $0["code"] == "unknown_key" } == true, "\(told)")
+        let why = try await mal.command("why", "bob")
+        #expect(why.code == 4 && why.output.contains("new invitation"), "\(why) \(told)")
         for node in [bob, cid] {
             #expect(try await node.sql("SELECT count(*) FROM jobs WHERE id='m'") == "0\n")
             let members = try await node.ask("members")["members"]?.array ?? []
@@ -96,6 +102,36 @@ import Testing
         #expect(joined.code == 0, "\(joined)")
         try await again.start(peers: [bob])
         try await again.shows("SELECT title FROM jobs WHERE id='after'", "secret")
+    }
+
+    /// Whoever was let in finds a database from before that: it does not found a second group.
+    @Test func databaseFromBeforeTheGroupIsTold() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        let old = flock.path("old.db")
+        try await ann.ask("backup", old)
+        let bob = try await flock.node("bob")
+        try await ann.start()
+        try await bob.start(peers: [ann])
+        try await flock.converge(ann, bob)
+        try await ann.stop()
+        for end in ["", "-wal", "-shm"] {
+            _ = try await flock.run(["rm", "-f", ann.file + end])
+        }
+        _ = try await flock.run(["cp", old, ann.file])
+        try await ann.start()
+        let problems = try await ann.status()["problems"]?.array ?? []
+        #expect(problems.contains { $0["code"] == "members" && $0["state"] == "fail" })
+        let answer = try await ann.command("invite")
+        #expect(answer.code == 6 && answer.errors.contains("from before"), "\(answer)")
+        // Another member lets it in again, with its key and all.
+        try await ann.stop()
+        let line = try #require(try await bob.ask("invite")["invitation"]?.string)
+        let joined = try await ann.command("join", line, "--no-discovery", "--json")
+        #expect(joined.code == 0, "\(joined)")
+        try await ann.start(peers: [bob])
+        try await flock.converge(ann, bob)
+        #expect(try await ann.ask("members")["members"]?.array?.count == 2)
     }
 
     @Test func memberIsRenamedForAll() async throws {

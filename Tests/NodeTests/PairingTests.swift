@@ -99,13 +99,15 @@ import Testing
         expect(try await join(eve, brief), "expired", code: 6)
 
         // A node that belongs to a group has one.
-        expect(try await join(bob, try await invite(ann)), "belongs to a group already", code: 6)
+        expect(try await join(bob, try await invite(ann)), "member of this group already", code: 6)
         expect(try await join(ann, try await invite(ann)), "", code: 6)
 
         // Nobody there; and somebody else there.
         let late = try await invite(ann)
         let other = Flock()
         let cid = try await other.nodes("cid", schema: Self.jobs)[0]
+        _ = try await other.node("dan")
+        expect(try await join(cid, late), "the invitation is for another", code: 6)
         try await cid.start()
         expect(
             try await join(eve, late, "--peer", try #require(cid.address)),
@@ -119,6 +121,69 @@ import Testing
         try await ann.stop()
         try await ann.start()
         expect(try await join(eve, late), "does not know this invitation", code: 6)
+    }
+
+    /// Reproducer: who had been let in and removed could say that the answer was lost.
+    @Test func removedMemberCannotUseItsInvitationAgain() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        try await ann.start()
+        let line = try await invite(ann)
+        let mal = flock.add(TestNode("mal", in: flock))
+        #expect(try await join(mal, line).code == 0)
+        try await ann.ask("members", "remove", String(try mal.identity.node.prefix(8)))
+        let fresh = try await invite(ann)
+        for file in ["identity.json", "introducer.json", "config.json5", "marker"] {
+            _ = try await flock.run(["rm", "-f", "\(mal.home)/\(file)"])
+        }
+        // Neither with the old line nor with a new one: a removed key is nobody's for ever.
+        for again in [line, fresh] {
+            let answer = try await join(mal, again)
+            #expect(answer.code == 6 && answer.errors.contains("was removed"), "\(answer)")
+        }
+        #expect(try await ann.ask("members")["members"]?.array?.count == 1)
+        // The new line was not used up by that.
+        let bob = flock.add(TestNode("bob", in: flock))
+        #expect(try await join(bob, fresh).code == 0)
+    }
+
+    /// A mistake that could be known before is no reason to use an invitation up.
+    @Test func mistakesOfTheNewcomerUseNothingUp() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        try await ann.start()
+        let line = try await invite(ann)
+        let bob = flock.add(TestNode("bob", in: flock))
+        let wrong = try await join(bob, line, "--db", "/nowhere/at/all.db")
+        #expect(wrong.code != 0 && wrong.errors.contains("/nowhere/at/all.db"), "\(wrong)")
+        #expect(try await ann.ask("members")["members"]?.array?.isEmpty == true)
+        #expect(try await join(bob, line).code == 0)
+    }
+
+    /// The rows of a large copy come in chunks: until both its own row and its introducer's are there,
+    /// a newcomer believes the one that let it in.
+    @Test func newcomerKeepsItsIntroducerThroughALargeCopy() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: Self.jobs)[0]
+        // In both orders of origins: of a run one of them is as likely as the other.
+        try await ann.sql(
+            """
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+            INSERT INTO jobs SELECT 'r-' || i, hex(randomblob(50)) FROM n
+            """)
+        let bob = try await flock.node("bob")
+        try await ann.start()
+        try await bob.start(peers: [ann])
+        try await flock.converge(ann, bob)
+        for name in ["cid", "dan", "eli"] {
+            let newcomer = flock.add(TestNode(name, in: flock))
+            #expect(try await join(newcomer, try await invite(bob), "--name", name).code == 0)
+            try await newcomer.start()
+            try await newcomer.shows("SELECT count(*) FROM jobs", "20001")
+            try await flock.converge(ann, bob, newcomer)
+            #expect(try await newcomer.ask("members")["role"] == "writer")
+            try await newcomer.stop()
+        }
     }
 
     /// A node that is alone keeps its home, its name and its rows when it joins.

@@ -167,13 +167,18 @@ extension Simulation {
         var base = receiver.vector
         let point = try receiver.resumePoint(from: sender.origin)
         if let point, generator.chance(1, in: 2) { base = point.base }
-        try retried {
-            guard let delta = try sender.openDelta(base: base, resume: point) else { return }
-            log.append(
-                "\(members[from].name) sends to \(members[to].name)"
-                    + (point == nil ? "" : ", resumed")
-            )
-            transfers.append(Transfer(from: from, to: to, delta: delta, waiting: nil))
+        do {
+            try retried {
+                guard let delta = try sender.openDelta(base: base, resume: point) else { return }
+                log.append(
+                    "\(members[from].name) sends to \(members[to].name)"
+                        + (point == nil ? "" : ", resumed")
+                )
+                transfers.append(Transfer(from: from, to: to, delta: delta, waiting: nil))
+            }
+        } catch let error as StoreError where error.isRetryable && sender.isScanning {
+            // After a rebuild nothing goes out before the table is read.
+            try local(from, "reads its tables") { try $0.finishScans() }
         }
         if transfers.count > 2 { try dropTransfer(0) }
     }

@@ -137,6 +137,40 @@ import Wire
         #expect(try old.conflicts().isEmpty)
     }
 
+    /// Reproducer: starling-sim --seed 7006675 --nodes 4 --steps 347. The last that a peer said was a
+    /// delta, not a statement: it stands where its snapshot stood, and nothing is awaited of it.
+    @Test func peerThatSentADeltaLastStandsStill() throws {
+        let cluster = try FileCluster(3, owners: 3)
+        try fill(cluster, 0, rows: 10, prefix: "a")
+        cluster.network.discoverAll()
+        #expect(cluster.converge(within: 10_000))
+        let yesterday = cluster.folder.file("yesterday.db")
+        try cluster.apps[0].run("VACUUM INTO ?1", [.string(yesterday)])
+        let lost = try cluster.replicas[0].summary().origin
+        for node in cluster.nodes { cluster.network.stop(node) }
+        try fill(cluster, 0, rows: 4_000, prefix: "later")
+        for index in 0..<3 { try cluster.restart(index) }
+        cluster.replicas[0].bounds.chunkRowsMax = 50
+        cluster.network.onConnection = { $0.framesUntilCut = 14 }
+        cluster.network.discover(cluster.nodes[1], cluster.nodes[0])
+        cluster.network.run(for: 500)
+        #expect(try !cluster.replicas[1].summary().isWhole)
+        cluster.network.stop(cluster.nodes[0])
+        cluster.network.onConnection = nil
+        let old = try cluster.open(yesterday)
+        try old.takeNewOrigin(because: "the marker says so")
+        old.endedOrigins = [lost]
+        cluster.network.restart(cluster.nodes[0], replica: old)
+        cluster.network.discoverAll()
+        cluster.network.run(for: 10_000)
+        // A write on the third node goes out as a delta, and is the last that is heard of it.
+        try cluster.run(2, "INSERT INTO tasks(id, title) VALUES('last', 'x')")
+        cluster.network.run(for: 60_000)
+        let all = try [old, cluster.replicas[1], cluster.replicas[2]].map { try $0.summary() }
+        #expect(all.allSatisfy { $0.isWhole && $0.vector == all[0].vector })
+        #expect(Set(all.map(\.digest)).count == 1)
+    }
+
     /// Reproducer: starling-sim --seed 20256 --nodes 2 --steps 235, and --seed 100112 --nodes 5
     /// --steps 98. A structure that came while the node's own table was not tracked counts when it
     /// is.

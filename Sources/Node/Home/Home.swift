@@ -91,6 +91,8 @@ package struct Home: Sendable, Equatable {
                     "\(home.configurationPath) exists and names its own database; "
                         + "leave --db out or remove that file")
             }
+            // Left behind by a node that was not finished.
+            _ = Path.remove(home.introducerPath)
             try AtomicFile.create(home.identityPath, with: identity.content)
         } catch let error as SystemError {
             if error.number == EEXIST { throw home.taken }

@@ -20,14 +20,21 @@ package struct Identity: Sendable, Equatable {
     package var group: String
     /// Unix time.
     package var createdMilliseconds: Int64
+    /// The node was let into its group, or let somebody in: then the database knows members, and one
+    /// that does not is an old one.
+    package var isMember: Bool
 
     package static let nameCharactersMax = 64
 
-    package init(node: String, name: String, group: String, createdMilliseconds: Int64) {
+    package init(
+        node: String, name: String, group: String, createdMilliseconds: Int64,
+        isMember: Bool = false
+    ) {
         self.node = node
         self.name = name
         self.group = group
         self.createdMilliseconds = createdMilliseconds
+        self.isMember = isMember
     }
 
     /// Reads the file's content; nil when it is not an identity.
@@ -38,13 +45,15 @@ package struct Identity: Sendable, Equatable {
             let name = value["name"]?.string, (try? Self.checkedName(name)) != nil,
             let created = value["created_ms"]?.int
         else { return nil }
-        self.init(node: node, name: name, group: group, createdMilliseconds: created)
+        self.init(
+            node: node, name: name, group: group, createdMilliseconds: created,
+            isMember: value["member"]?.bool ?? false)
     }
 
     var content: [UInt8] {
         let value: JSONValue = [
             "v": 1, "node": .string(node), "name": .string(name), "group": .string(group),
-            "created_ms": .int(createdMilliseconds),
+            "created_ms": .int(createdMilliseconds), "member": .bool(isMember),
         ]
         return value.encoded + [0x0a]
     }

@@ -37,8 +37,8 @@ extension Home {
     ///
     /// - Throws: `badHome` when it is missing, damaged, or can be read by others.
     func key() throws(NodeError) -> NodeKey {
-        let (content, isPrivate): ([UInt8], Bool)
-        do { (content, isPrivate) = try readKey() } catch {
+        let (content, mode, owner): ([UInt8], mode_t, uid_t)
+        do { (content, mode, owner) = try readKey() } catch {
             guard error.number != ENOENT else {
                 throw NodeError(
                     .badHome,
@@ -47,7 +47,12 @@ extension Home {
             }
             throw NodeError(.badHome, error.explain("cannot read \(keyPath)"), cause: error)
         }
-        guard isPrivate else {
+        guard owner == geteuid() else {
+            throw NodeError(
+                .badHome,
+                "\(keyPath) belongs to another user: run starling as the user whose node it is")
+        }
+        guard mode & 0o077 == 0 else {
             throw NodeError(
                 .badHome,
                 "\(keyPath) is the node's secret key, and other users can read it: make it this "
@@ -67,12 +72,11 @@ extension Home {
         return key
     }
 
-    private func readKey() throws(SystemError) -> (content: [UInt8], isPrivate: Bool) {
+    private func readKey() throws(SystemError) -> (content: [UInt8], mode: mode_t, owner: uid_t) {
         let file = try FileDescriptor(opening: keyPath, O_RDONLY)
         let number = file.number
         var info = stat()
         try systemCall { fstat(number, &info) }
-        let isPrivate = info.st_mode & 0o077 == 0 && info.st_uid == geteuid()
-        return (try file.readAll(bytesMax: Self.keyBytesMax), isPrivate)
+        return (try file.readAll(bytesMax: Self.keyBytesMax), info.st_mode, info.st_uid)
     }
 }

@@ -36,7 +36,9 @@ struct Member: Equatable {
             let known = Membership.Role(rawValue: String(decoding: role, as: UTF8.self))
         else { return nil }
         self.key = key
-        self.name = String(decoding: name, as: UTF8.self)
+        // Any program can write the table.
+        let said = String(decoding: name, as: UTF8.self)
+        self.name = (try? Identity.checkedName(said)) ?? String(key.node.prefix(8))
         self.role = known
         self.introducer = String(decoding: introducer, as: UTF8.self)
         sinceMilliseconds = since
@@ -66,23 +68,28 @@ struct Member: Equatable {
 struct Introducer: Equatable {
     var key: PublicKey
     var name: String
+    /// What the newcomer was let in as.
+    var role: Membership.Role
 
-    init(key: PublicKey, name: String) {
+    init(key: PublicKey, name: String, role: Membership.Role) {
         self.key = key
         self.name = name
+        self.role = role
     }
 
     init?(content: [UInt8]) {
         guard let value = try? JSONValue(parsing: content), value["v"] == 1,
             let key = value["key"]?.string.flatMap(PublicKey.init(hex:)),
-            let name = value["name"]?.string
+            let name = value["name"]?.string,
+            let role = value["role"]?.string.flatMap(Membership.Role.init(rawValue:))
         else { return nil }
-        self.init(key: key, name: name)
+        self.init(key: key, name: name, role: role)
     }
 
     var content: [UInt8] {
         let value: JSONValue = [
             "v": 1, "key": .string(key.hex), "name": .string(name),
+            "role": .string(role.rawValue),
         ]
         return value.encoded + [0x0a]
     }

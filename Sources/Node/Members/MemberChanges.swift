@@ -14,7 +14,9 @@ extension NodeService {
             where known[peer.node] == nil && context.members.introducer?.key.node != peer.node {
                 try context.replica.forgetPeer(peer.node)
             }
-            for member in context.members.others {
+            let stated = try context.replica.peerStatements()
+            for member in context.members.others
+            where !stated.contains(where: { $0.node == member.node && $0.name == member.name }) {
                 try context.replica.expectPeer(member.node, name: member.name)
             }
         } catch { storeFailed(error) }

@@ -24,20 +24,27 @@ final class Members {
     private let replica: Replica
     private(set) var byNode: [String: Member] = [:]
     private(set) var introducer: Introducer?
-    /// nil while the group has no members yet: this node is alone.
-    private(set) var membership: Membership?
+    /// Empty while this node is alone.
+    private(set) var membership = Membership(roles: [:])
     private var digest: UInt64?
     /// Told after each change.
     var onChange: (() -> Void)?
     var problem: String?
 
-    init(own: PublicKey, home: Home, replica: Replica) throws {
+    /// The node is a member, and its database is from before that.
+    private(set) var isForgotten = false
+    /// Set once this node is a member.
+    private var isNoted: Bool
+
+    init(own: PublicKey, isMember: Bool, home: Home, replica: Replica) throws {
         self.own = own
+        isNoted = isMember
         self.home = home
         self.replica = replica
         introducer = try home.introducer()
         try prepareTable()
         try look()
+        isForgotten = try isMember && isAlone()
     }
 
     private func prepareTable() throws {
@@ -78,34 +85,54 @@ final class Members {
             : "\(rows.count - found.count) rows of \(Self.table) are no members: somebody wrote them "
                 + "by hand"
         byNode = Dictionary(found.map { ($0.node, $0) }) { first, _ in first }
-        if introducer != nil, byNode[own.node] != nil {
-            _ = Path.remove(home.introducerPath)
-            introducer = nil
-        }
+        try settleIntroducer()
         settle()
         replica.isReader = ownRole == .reader
         onChange?()
     }
 
+    /// The one that let this node in is believed until the table speaks for both: of a large copy the
+    /// two rows may come far apart.
+    private func settleIntroducer() throws {
+        guard let introducer, byNode[own.node] != nil, try wasMember(introducer.key.node) else {
+            return
+        }
+        try replica.makeDurable()
+        _ = Path.remove(home.introducerPath)
+        self.introducer = nil
+    }
+
+    /// Whether the table has, or had, a row of this node.
+    func wasMember(_ node: String) throws -> Bool {
+        if byNode[node] != nil { return true }
+        return try replica.hasKernel(table: Self.table, key: [.string(node)])
+    }
+
     private func settle() {
         var roles = byNode.mapValues(\.role)
-        if let introducer { roles[introducer.key.node] = .writer }
-        // Alone, it talks to nobody; still not a member, to the one that let it in.
+        if let introducer, (try? wasMember(introducer.key.node)) != true {
+            roles[introducer.key.node] = .writer
+        }
+        // Alone, it talks to nobody; a newcomer to the one that let it in.
         membership = Membership(roles: roles)
     }
 
-    /// This node's own row, or the founder's rights while nobody else is there.
+    /// What this node may do: by its own row; as its introducer said while that has not come; as the
+    /// founder it will be while nobody else is there. nil for one that was removed.
     var ownRole: Membership.Role? {
         if let own = byNode[own.node] { return own.role }
-        return byNode.isEmpty || introducer != nil ? .writer : nil
+        if let introducer { return introducer.role }
+        return byNode.isEmpty && !isForgotten ? .writer : nil
     }
 
-    /// No other member is known and nobody let this node in.
-    var isAlone: Bool { introducer == nil && byNode.keys.allSatisfy { $0 == own.node } }
+    /// Nobody let this node in, and it never let anybody in.
+    func isAlone() throws -> Bool {
+        try introducer == nil && !replica.hasKernels(table: Self.table)
+    }
 
     /// Whether the owner of `key` is a member that this node talks to.
     func isMember(_ key: PublicKey) -> Bool {
-        membership?.roles[key.node] != nil && (byNode[key.node]?.key ?? introducer?.key) == key
+        membership.roles[key.node] != nil && (byNode[key.node]?.key ?? introducer?.key) == key
     }
 
     /// Everybody else, by name.
@@ -113,6 +140,10 @@ final class Members {
         byNode.values.filter { $0.node != own.node }
             .sorted { $0.name != $1.name ? $0.name < $1.name : $0.node < $1.node }
     }
+
+    static let forgotten =
+        "the database is from before this node belonged to its group: put a newer copy back, or let a "
+        + "member invite it again and use `starling join`"
 
     // MARK: Writing
 
@@ -122,10 +153,14 @@ final class Members {
     func admit(_ member: Member, founder name: String) throws {
         var rows = [member]
         if byNode.isEmpty, introducer == nil {
-            rows.append(
-                Member(
-                    key: own, name: name, role: .writer, introducer: own.node,
-                    sinceMilliseconds: member.sinceMilliseconds))
+            let founder = Member(
+                key: own, name: name, role: .writer, introducer: own.node,
+                sinceMilliseconds: member.sinceMilliseconds)
+            rows.insert(founder, at: 0)
+        }
+        if !isNoted {
+            try home.noteMembership()
+            isNoted = true
         }
         try change { program in
             for member in rows {
@@ -159,9 +194,11 @@ final class Members {
         guard ownRole == .writer else {
             throw NodeError(
                 .refused,
-                ownRole == nil
-                    ? "this node was removed from the group: it can change nothing in it"
-                    : "this node is a reader: let a writer do it")
+                isForgotten
+                    ? Self.forgotten
+                    : ownRole == nil
+                        ? "this node was removed from the group: it can change nothing in it"
+                        : "this node is a reader: let a writer do it")
         }
         do {
             let program = try Connection(

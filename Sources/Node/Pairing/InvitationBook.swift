@@ -14,7 +14,14 @@ import Darwin
 
 /// One invitation as its giver remembers it.
 struct GivenInvitation: Equatable {
-    enum State: String { case open, used, revoked }
+    enum State: String {
+        case open
+        /// Kept for one newcomer, which is about to be let in.
+        case used
+        /// That newcomer became a member: nothing more comes of it.
+        case done
+        case revoked, expired
+    }
 
     /// The public half of its one-time key.
     var key: PublicKey
@@ -69,6 +76,21 @@ struct InvitationBook {
             guard entry.key == key else { return }
             entry.state = .used
             entry.usedBy = newcomer
+        }
+    }
+
+    /// Its newcomer is a member.
+    mutating func finish(_ key: PublicKey) throws(NodeError) {
+        try change { if $0.key == key { $0.state = .done } }
+    }
+
+    /// Ends those whose time is over, so that a clock that is set back opens none again.
+    mutating func expire(now: Int64) throws(NodeError) {
+        guard entries.contains(where: { $0.state == .open && $0.expiresMilliseconds <= now }) else {
+            return
+        }
+        try change { entry in
+            if entry.state == .open, entry.expiresMilliseconds <= now { entry.state = .expired }
         }
     }
 

@@ -41,36 +41,49 @@ package struct JoinOptions: Sendable, Equatable {
 }
 
 extension NodeCommands {
-    /// Pairs with the inviter, then makes the home folder, or takes the one of a node that is alone.
-    /// Returns what `initialize` returns, and the inviter.
+    /// Makes the home folder, or takes the one of a node that is alone, opens its database, and only then
+    /// pairs with the inviter. Returns what `initialize` returns, and the inviter.
     package static func join(_ options: JoinOptions, say: (String) -> Void) throws -> JSONValue {
         let invitation = try Invitation(line: options.invitation)
         let home = options.home
         let isNew = !Path.exists(home.identityPath)
-        if !isNew { try checkAlone(home, options) }
-        do { try Path.makeFolder(home.path) } catch {
-            throw NodeError(
-                .badHome, error.explain("cannot make the home folder \(home.path)"), cause: error)
+        if isNew {
+            _ = try initialize(
+                InitializeOptions(
+                    home: home, database: options.database, name: options.name,
+                    group: invitation.group))
+        } else {
+            try checkAlone(home, options, invitation)
         }
-        let key = try home.makeKey()
-        guard key.publicKey != invitation.inviter else {
-            throw NodeError(.refused, "this node made the invitation itself: use it on another")
+        do {
+            let key = try home.key()
+            guard key.publicKey != invitation.inviter else {
+                throw NodeError(.refused, "this node made the invitation itself: use it on another")
+            }
+            let identity = try home.identity()
+            let names = PairingNames(
+                wanted: try options.name.map(Identity.checkedName) ?? (isNew ? nil : identity.name),
+                machine: Identity.machineName())
+            let (answer, address) = try withoutActuallyEscaping(say) { say in
+                try Joining(invitation, key: key, names: names, say: say)
+                    .run(first: options.peers, looksAround: options.discovery)
+            }
+            let role = answer.role == .reader ? ", as a reader" : ""
+            say("\(answer.inviter) let this node in\(role): \(answer.name) is a member now.")
+            let introducer = Introducer(
+                key: invitation.inviter, name: answer.inviter, role: answer.role)
+            return try settle(home, answer, introducer, address)
+        } catch {
+            // The key stays: if the answer was lost, the same newcomer asks again.
+            if isNew, !Path.exists(home.introducerPath) { undoInitialize(home) }
+            throw error
         }
-        let wanted =
-            try options.name.map(Identity.checkedName)
-            ?? (isNew ? nil : (try home.identity()).name)
-        let (answer, address) = try withoutActuallyEscaping(say) { say in
-            try Joining(invitation, key: key, name: wanted, say: say)
-                .run(first: options.peers, looksAround: options.discovery)
-        }
-        let role = answer.role == .reader ? ", as a reader" : ""
-        say("\(answer.inviter) let this node in\(role): \(answer.name) is a member now.")
-        let introducer = Introducer(key: invitation.inviter, name: answer.inviter)
-        return try settle(options, answer, introducer, address, isNew: isNew)
     }
 
     /// A home that exists must be of a node that no group knows.
-    private static func checkAlone(_ home: Home, _ options: JoinOptions) throws {
+    private static func checkAlone(
+        _ home: Home, _ options: JoinOptions, _ invitation: Invitation
+    ) throws {
         guard options.database == nil else {
             throw NodeError(
                 .refused,
@@ -78,39 +91,37 @@ extension NodeCommands {
                     + "another --home DIR")
         }
         let context = try NodeContext(home: home, pid: getpid())
-        let isAlone = context.members.isAlone
+        let isAlone = try context.members.isAlone()
+        let isSame = context.identity.group == invitation.group
         try context.close()
         guard isAlone else {
             throw NodeError(
                 .refused,
-                "the node in \(home.path) belongs to a group already, and a node has one group: "
-                    + "join with another folder, `starling join LINE --home DIR`")
+                isSame
+                    ? "the node in \(home.path) is a member of this group already: start it with "
+                        + "`starling run`"
+                    : "the node in \(home.path) belongs to a group already, and the invitation is for "
+                        + "another: join with another folder, `starling join LINE --home DIR`")
         }
     }
 
     private static func settle(
-        _ options: JoinOptions, _ answer: PairingAnswer, _ introducer: Introducer,
-        _ address: HostPort, isNew: Bool
+        _ home: Home, _ answer: PairingAnswer, _ introducer: Introducer, _ address: HostPort
     ) throws -> JSONValue {
-        let home = options.home
+        // The group first: without an introducer the node is alone, and can join again.
+        var identity = try home.identity()
+        identity.group = answer.group
+        identity.name = answer.name
+        identity.isMember = true
+        try write(identity.content, to: home.identityPath)
         try write(introducer.content, to: home.introducerPath)
-        if isNew {
-            _ = try Home.create(
-                home, database: options.database, name: answer.name, group: answer.group,
-                nowMilliseconds: WallClock.milliseconds())
-        } else {
-            var identity = try home.identity()
-            identity.group = answer.group
-            identity.name = answer.name
-            try write(identity.content, to: home.identityPath)
-        }
         var cache = PeerCache(of: home)
         cache.note(
             node: introducer.key.node, name: introducer.name, address: address,
             nowMilliseconds: WallClock.milliseconds())
+        // A hint: discovery finds the inviter, too.
         try? cache.save(to: home)
         let context = try NodeContext(home: home, pid: getpid())
-        let identity = context.identity
         try context.close()
         return [
             "node": .string(identity.node), "group": .string(identity.group),
@@ -147,10 +158,15 @@ extension NodeCommands {
         guard let inviter = answer["key"]?.string.flatMap(PublicKey.init(hex:)),
             let group = answer["group"]?.string
         else { throw NodeError(.badMessage, "the node of the group did not say who it is") }
-        let introducer = Introducer(key: inviter, name: answer["inviter"]?.string ?? "")
-        try write(introducer.content, to: options.home.introducerPath)
         var options = options
         options.group = group
-        return try initialize(options)
+        let result = try initialize(options)
+        var identity = try options.home.identity()
+        identity.isMember = true
+        try write(identity.content, to: options.home.identityPath)
+        let introducer = Introducer(
+            key: inviter, name: answer["inviter"]?.string ?? "", role: .writer)
+        try write(introducer.content, to: options.home.introducerPath)
+        return result
     }
 }

@@ -15,7 +15,7 @@ final class Joining {
 
     private let invitation: Invitation
     private let key: NodeKey
-    private let name: String?
+    private let names: PairingNames
     private let say: (String) -> Void
     private let loop: EventLoop
     private let secure: SecureContext
@@ -29,11 +29,12 @@ final class Joining {
     private var result: Result<(PairingAnswer, HostPort), any Error>?
 
     init(
-        _ invitation: Invitation, key: NodeKey, name: String?, say: @escaping (String) -> Void
+        _ invitation: Invitation, key: NodeKey, names: PairingNames,
+        say: @escaping (String) -> Void
     ) throws {
         self.invitation = invitation
         self.key = key
-        self.name = name
+        self.names = names
         self.say = say
         loop = try EventLoop()
         let oneTimeKey = try invitation.oneTimeKey()
@@ -73,7 +74,8 @@ final class Joining {
 
     private func discovered(_ event: DiscoveryEvent) {
         guard case .appeared(let peer) = event,
-            Announcements.owner(of: peer, among: [invitation.inviter]) != nil
+            Announcements.owner(of: peer, among: [invitation.inviter], group: invitation.group)
+                != nil
         else { return }
         for host in peer.addresses { reach(HostPort(host: host, port: peer.port)) }
     }
@@ -137,7 +139,7 @@ final class Joining {
         outcome.stream.resumeReading()
         do {
             let request = try PairingRequest(
-                key: key, name: name, inviter: invitation.inviter, oneTime: oneTime)
+                key: key, names: names, inviter: invitation.inviter, oneTime: oneTime)
             try outcome.channel.send(request.line)
             _ = outcome.stream.write(outcome.channel.takeOutput())
         } catch { end(.failure(error)) }
@@ -150,7 +152,7 @@ final class Joining {
             guard let line = try lines.next() else { return }
             switch try ControlReply(line: line) {
             case .result(let value):
-                guard let answer = PairingAnswer(value) else {
+                guard let answer = PairingAnswer(value), answer.group == invitation.group else {
                     throw NodeError(.failed, "the two machines have different versions of starling")
                 }
                 end(.success((answer, guest.address)))
@@ -186,9 +188,10 @@ final class Joining {
     private var unreachable: NodeError {
         let tried = reasons.map { "\($0.address): \($0.reason)" }
         let isOver = Int64(invitation.expiresSeconds) * 1000 < WallClock.milliseconds()
+        let what = guest == nil ? "was not found" : "was found, and did not answer"
         return NodeError(
             .timeout,
-            "\(invitation.name) was not found"
+            "\(invitation.name) \(what)"
                 + (tried.isEmpty ? "" : " (\(tried.joined(separator: "; ")))")
                 + ": check that its node runs and that both machines are on one network, or name its "
                 + "address with --peer HOST:PORT"

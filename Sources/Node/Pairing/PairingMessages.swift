@@ -4,14 +4,21 @@
 internal import Sync
 internal import Trust
 
+/// What a newcomer may be called.
+struct PairingNames: Equatable {
+    /// What it was told; nil leaves it to the invitation.
+    var wanted: String?
+    /// What it is called when nobody says anything.
+    var machine: String
+}
+
 /// What a newcomer asks for.
 struct PairingRequest {
     static let version: Int64 = 1
     static let lineBytesMax = 16_384
 
     var key: PublicKey
-    /// nil leaves the name to the invitation.
-    var name: String?
+    var names: PairingNames
     /// Made with `key`: the newcomer has it, and means this inviter and this invitation.
     var proof: [UInt8]
 
@@ -19,9 +26,11 @@ struct PairingRequest {
         Array("starling join 1".utf8) + newcomer.bytes + inviter.bytes + oneTime.bytes
     }
 
-    init(key: NodeKey, name: String?, inviter: PublicKey, oneTime: PublicKey) throws(TrustError) {
+    init(
+        key: NodeKey, names: PairingNames, inviter: PublicKey, oneTime: PublicKey
+    ) throws(TrustError) {
         self.key = key.publicKey
-        self.name = name
+        self.names = names
         proof = try key.sign(
             Self.statement(newcomer: key.publicKey, inviter: inviter, oneTime: oneTime))
     }
@@ -42,13 +51,16 @@ struct PairingRequest {
         }
         self.key = key
         self.proof = proof
-        name = try value["name"]?.string.map(Identity.checkedName)
+        names = PairingNames(
+            wanted: try value["name"]?.string.map(Identity.checkedName),
+            machine: try value["machine"]?.string.map(Identity.checkedName) ?? "node")
     }
 
     var line: [UInt8] {
         let value: JSONValue = [
-            "v": .int(Self.version), "key": .string(key.hex), "name": JSONValue(optional: name),
-            "proof": .string(Hexadecimal.text(proof)),
+            "v": .int(Self.version), "key": .string(key.hex),
+            "name": JSONValue(optional: names.wanted),
+            "machine": .string(names.machine), "proof": .string(Hexadecimal.text(proof)),
         ]
         return value.encoded + [0x0a]
     }
@@ -62,31 +74,27 @@ struct PairingAnswer: Equatable {
     var role: Membership.Role
     /// The inviter's name.
     var inviter: String
-    /// Where the inviter listens.
-    var port: UInt16
 
-    init(group: String, name: String, role: Membership.Role, inviter: String, port: UInt16) {
+    init(group: String, name: String, role: Membership.Role, inviter: String) {
         self.group = group
         self.name = name
         self.role = role
         self.inviter = inviter
-        self.port = port
     }
 
     init?(_ value: JSONValue) {
         guard let group = value["group"]?.string.flatMap({ try? Identity.checkedGroup($0) }),
             let name = value["name"]?.string.flatMap({ try? Identity.checkedName($0) }),
             let role = value["role"]?.string.flatMap(Membership.Role.init(rawValue:)),
-            let inviter = value["inviter"]?.string.flatMap({ try? Identity.checkedName($0) }),
-            let port = value["port"]?.int.flatMap(UInt16.init(exactly:))
+            let inviter = value["inviter"]?.string.flatMap({ try? Identity.checkedName($0) })
         else { return nil }
-        self.init(group: group, name: name, role: role, inviter: inviter, port: port)
+        self.init(group: group, name: name, role: role, inviter: inviter)
     }
 
     var json: JSONValue {
         [
             "group": .string(group), "name": .string(name), "role": .string(role.rawValue),
-            "inviter": .string(inviter), "port": .int(Int64(port)),
+            "inviter": .string(inviter),
         ]
     }
 }

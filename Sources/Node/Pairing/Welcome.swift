@@ -30,12 +30,17 @@ final class Guest {
 }
 
 extension NodeService {
-    private static let guestsMax = 16
+    private static let guestsMax = 64
+    /// One invitation is for one machine.
+    private static let guestsPerInvitationMax = 2
     private static let guestMilliseconds: UInt64 = 5000
 
     /// A connection that proved the secret of an invitation, open or not.
     func welcome(_ outcome: Handshake.Outcome) {
-        guard guests.count < Self.guestsMax else { return outcome.stream.close() }
+        let same = guests.values.filter { $0.oneTime == outcome.key }
+        guard guests.count < Self.guestsMax, same.count < Self.guestsPerInvitationMax else {
+            return outcome.stream.close()
+        }
         let guest = Guest(outcome)
         guests[ObjectIdentifier(guest)] = guest
         guest.timer = loop.schedule(after: Self.guestMilliseconds) { guest.stream.close() }
@@ -69,27 +74,20 @@ extension NodeService {
 
     private func letIn(_ guest: Guest, _ line: [UInt8]) throws -> PairingAnswer {
         let members = context.members
+        let wall = WallClock.milliseconds()
+        try invitations.expire(now: wall)
         guard let given = invitations[guest.oneTime] else {
             throw NodeError(.refused, "the invitation is not known here any more")
         }
         let request = try PairingRequest(line: line, inviter: members.own, oneTime: given.key)
-        let wall = WallClock.milliseconds()
-        let again = "on \(context.name), run `starling invite` again"
-        switch given.state {
-        case .revoked: throw NodeError(.refused, "the invitation was revoked: \(again)")
-        case .used where given.usedBy != request.key:
-            throw NodeError(
-                .refused,
-                "the invitation was used already: it works once. If that was not you, look at "
-                    + "`starling members` on \(context.name), remove who is not yours, and \(again)"
-            )
-        case .open where given.expiresMilliseconds <= wall:
-            throw NodeError(.refused, "the invitation has expired: \(again)")
-        default: break
-        }
-        let name = try request.name ?? given.name ?? Identity.checkedName("node")
-        // A second request of the same newcomer means that the first answer was lost.
+        try check(given, request, wall)
+        let name = request.names.wanted ?? given.name ?? request.names.machine
         if members.byNode[request.key.node] == nil {
+            guard members.ownRole == .writer else {
+                throw NodeError(
+                    .refused,
+                    "\(context.name) is no writer of its group any more: ask another member")
+            }
             try invitations.use(given.key, by: request.key)
             try members.admit(
                 Member(
@@ -97,11 +95,43 @@ extension NodeService {
                     sinceMilliseconds: wall), founder: context.name)
             log.info("\(name) (\(request.key.node.prefix(8))) is a member now")
         }
+        // A second request of the same newcomer means that the first answer was lost.
+        try invitations.finish(given.key)
         let admitted = members.byNode[request.key.node]
         return PairingAnswer(
             group: context.identity.group, name: admitted?.name ?? name,
-            role: admitted?.role ?? given.role, inviter: context.name,
-            port: listener?.address.port ?? 0)
+            role: admitted?.role ?? given.role, inviter: context.name)
+    }
+
+    /// - Throws: `refused` when the invitation is of no use to this newcomer.
+    private func check(_ given: GivenInvitation, _ request: PairingRequest, _ wall: Int64) throws {
+        let again = "on \(context.name), run `starling invite` again"
+        switch given.state {
+        case .revoked: throw NodeError(.refused, "the invitation was revoked: \(again)")
+        case .used where given.usedBy != request.key, .done where given.usedBy != request.key:
+            throw NodeError(
+                .refused,
+                "the invitation was used already: it works once. If that was not you, look at "
+                    + "`starling members` on \(context.name), remove who is not yours, and \(again)"
+            )
+        case .expired: throw Self.expired(again)
+        case .used where given.expiresMilliseconds <= wall: throw Self.expired(again)
+        default: break
+        }
+        // Whoever was removed comes back by another invitation, and as somebody new.
+        let wasMember = try context.members.wasMember(request.key.node)
+        guard
+            context.members.byNode[request.key.node] != nil || !(given.state == .done || wasMember)
+        else {
+            throw NodeError(
+                .refused,
+                "this node was removed from the group: join with a new home folder, "
+                    + "`starling join LINE --home DIR`, and a new invitation; \(again)")
+        }
+    }
+
+    private static func expired(_ again: String) -> NodeError {
+        NodeError(.refused, "the invitation has expired: \(again)")
     }
 
     // MARK: invite
@@ -125,9 +155,11 @@ extension NodeService {
         guard context.members.ownRole == .writer else {
             throw NodeError(
                 .refused,
-                context.members.ownRole == nil
-                    ? "this node was removed from the group: it can let nobody in"
-                    : "this node is a reader: let a writer invite")
+                context.members.isForgotten
+                    ? Members.forgotten
+                    : context.members.ownRole == nil
+                        ? "this node was removed from the group: it can let nobody in"
+                        : "this node is a reader: let a writer invite")
         }
         guard let port = listener?.address.port else {
             throw NodeError(.failed, "this node does not listen, so nobody could come")
@@ -144,7 +176,8 @@ extension NodeService {
             secret: (0..<Invitation.secretBytes).map { _ in
                 UInt8.random(in: 0...255, using: &generator)
             },
-            expiresSeconds: UInt32(clamping: expires / 1000), name: context.name,
+            group: context.identity.group, expiresSeconds: UInt32(clamping: expires / 1000),
+            name: context.name,
             addresses: invitationAddresses(port))
         let given = GivenInvitation(
             key: try invitation.oneTimeKey().publicKey,
@@ -163,11 +196,17 @@ extension NodeService {
     private func invitationAddresses(_ port: UInt16) -> [HostPort] {
         guard let listen = listenAddress.flatMap({ HostPort($0) }) else { return [] }
         guard listen.host == "::" || listen.host == "0.0.0.0" else { return [listen] }
-        let hosts = NetworkAddresses.current().compactMap { $0.split(separator: " ").last }
-            .map(String.init)
+        let found = NetworkAddresses.current().compactMap { text -> (rank: Int, host: String)? in
+            let parts = text.split(separator: " ").map(String.init)
             // An address with a zone means nothing on another machine.
-            .filter { !$0.contains("%") && !$0.hasPrefix("fe80:") }
-            .sorted { ($0.contains(":") ? 1 : 0, $0) < ($1.contains(":") ? 1 : 0, $1) }
-        return hosts.prefix(Invitation.addressesMax).map { HostPort(host: $0, port: port) }
+            guard parts.count == 2, !parts[1].contains("%"), !parts[1].hasPrefix("fe80:") else {
+                return nil
+            }
+            // Bridges of containers lead nowhere, mostly.
+            let isBridge = ["docker", "br-", "veth", "virbr"].contains { parts[0].hasPrefix($0) }
+            return ((isBridge ? 2 : 0) + (parts[1].contains(":") ? 1 : 0), parts[1])
+        }
+        return found.sorted { $0.rank != $1.rank ? $0.rank < $1.rank : $0.host < $1.host }
+            .prefix(Invitation.addressesMax).map { HostPort(host: $0.host, port: port) }
     }
 }

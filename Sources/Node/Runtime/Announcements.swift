@@ -10,14 +10,17 @@ internal import Trust
 struct Announcements {
     static let saltBytes = 8
 
-    /// New at each start: who cannot recognise the tag cannot follow the node either.
-    let salt: [UInt8]
-    let instanceName: String
+    /// New at each start and in each network: who cannot recognise the tag cannot follow the node.
+    private(set) var salt: [UInt8] = []
+    private(set) var instanceName = ""
     var service: DiscoveryService?
     private(set) var heard: [String: DiscoveredPeer] = [:]
     private var nodes: [String: String] = [:]
 
-    init() {
+    init() { renew() }
+
+    /// Another name and another salt.
+    mutating func renew() {
         var generator = SystemRandomNumberGenerator()
         func random(_ count: Int) -> [UInt8] {
             (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
@@ -27,19 +30,22 @@ struct Announcements {
     }
 
     /// The TXT record of the owner of `key`.
-    func record(of key: PublicKey) -> [String: String] {
-        [
-            "salt": Hexadecimal.text(salt), "tag": Hexadecimal.text(key.tag(salt: salt)),
-            "proto": "2",
+    func record(of key: PublicKey, group: String) -> [String: String] {
+        let tag = key.tag(group: Hexadecimal.bytes(group) ?? [], salt: salt)
+        return [
+            "salt": Hexadecimal.text(salt), "tag": Hexadecimal.text(tag), "proto": "2",
         ]
     }
 
-    /// Whose announcement it is, among `keys`. O(keys).
-    static func owner(of peer: DiscoveredPeer, among keys: some Sequence<PublicKey>) -> PublicKey? {
-        guard let salt = peer.txt["salt"].flatMap(Hexadecimal.bytes), salt.count == saltBytes,
+    /// Whose announcement it is, among `keys` of one group. O(keys).
+    static func owner(
+        of peer: DiscoveredPeer, among keys: some Sequence<PublicKey>, group: String
+    ) -> PublicKey? {
+        guard let secret = Hexadecimal.bytes(group),
+            let salt = peer.txt["salt"].flatMap(Hexadecimal.bytes), salt.count == saltBytes,
             let tag = peer.txt["tag"].flatMap(Hexadecimal.bytes)
         else { return nil }
-        return keys.first { $0.tag(salt: salt) == tag }
+        return keys.first { $0.tag(group: secret, salt: salt) == tag }
     }
 
     mutating func heard(_ peer: DiscoveredPeer) { heard[peer.instanceName] = peer }
@@ -70,7 +76,8 @@ extension NodeService {
         do {
             let announcement = try ServiceAnnouncement(
                 instanceName: announcements.instanceName, port: listener?.address.port ?? 0,
-                txt: announcements.record(of: context.members.own))
+                txt: announcements.record(
+                    of: context.members.own, group: context.identity.group))
             let service = DiscoveryService(announcement: announcement) { event in
                 mailbox.post { _ in boxed.value.discovered(event) }
             }
@@ -80,6 +87,16 @@ extension NodeService {
             discoveryProblem = ProblemFact(code: "discovery", message: "\(error)")
             log.warning("\(error)")
         }
+    }
+
+    /// In another network the node is another stranger.
+    func restartDiscovery() {
+        guard let service = announcements.service else { return }
+        announcements.service = nil
+        // Its goodbye is sent by its own thread; nobody waits for it here.
+        service.stop(withinMs: 0)
+        announcements.renew()
+        startDiscovery()
     }
 
     private func discovered(_ event: DiscoveryEvent) {
@@ -106,7 +123,10 @@ extension NodeService {
     private func recognise(_ peer: DiscoveredPeer) {
         let members = context.members
         let keys = members.others.map(\.key) + [members.introducer?.key].compactMap(\.self)
-        guard let key = Announcements.owner(of: peer, among: keys) else { return }
+        guard
+            let key =
+                Announcements.owner(of: peer, among: keys, group: context.identity.group)
+        else { return }
         announcements.belongs(peer.instanceName, to: key.node)
         let addresses = peer.addresses.map { PeerAddress(host: $0, port: peer.port) }
         engine.updateBook(now) {

@@ -52,15 +52,25 @@ extension NodeService {
         _ result: Result<Handshake.Outcome, any Error>, _ stream: Transport.Stream,
         _ place: Strangers.Place
     ) {
-        strangers.leave(place)
         switch result {
         case .success(let outcome):
+            strangers.leave(place)
+            // Removed since the key was looked at?
+            guard mayTalk(outcome.key) || invitations[outcome.key] != nil else {
+                return stream.close()
+            }
             if invitations[outcome.key] != nil { return welcome(outcome) }
             guard connections.count < context.configuration.limits.connections else {
                 return stream.close()
             }
             attach(outcome, direction: .accepted, address: nil)
         case .failure(let error):
+            // It has its place until it is gone.
+            if stream.isOpen {
+                stream.onClose = { [strangers] _ in strangers.leave(place) }
+            } else {
+                strangers.leave(place)
+            }
             guard !isStopping else { return }
             strangers.refused(at: Self.host(of: stream), "\(error)")
             if strangers.isWorthALine(now) {
@@ -119,8 +129,10 @@ extension NodeService {
                 connection.close()
             }
         } catch let error as TrustError {
-            engine.linkClosed(id, reason: "\(error)", now: now)
-            connection.stream.close()
+            let isUnknown = error.code == .notTrustedThere
+            engine.linkClosed(
+                id, reason: "\(error)", code: isUnknown ? .unknownKey : nil, now: now)
+            connection.close()
         } catch {
             log.warning("a peer broke the framing: \(error)")
             connection.stream.close()
@@ -200,6 +212,10 @@ extension NodeService {
             return outcome.stream.close()
         }
         attempt.cancel()
+        guard mayTalk(outcome.key) else {
+            outcome.stream.close()
+            return engine.dialFailed(attempt.dial.id, reason: "it was removed", now: now)
+        }
         attach(outcome, direction: .dialed(attempt.dial.id), address: address)
     }
 

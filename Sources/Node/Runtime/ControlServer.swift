@@ -85,7 +85,9 @@ final class ControlServer {
 
     /// The socket's mode keeps other users out; this holds where a file system ignores modes, too.
     private func accept(_ stream: Transport.Stream) {
-        if let user = stream.peerUser, user != geteuid(), user != 0 { return stream.close() }
+        guard let user = stream.peerUser, user == geteuid() || user == 0 else {
+            return stream.close()
+        }
         let client = Client(stream)
         clients[ObjectIdentifier(client)] = client
         stream.onRead = { [unowned self] bytes in read([UInt8](copying: bytes), client) }

@@ -118,10 +118,18 @@ extension NodeContext {
         let authors = try authorNames()
         return [
             "conflicts": .array(
-                try replica.conflicts().map { .object(conflictFacts($0, authors)) }),
+                try replica.conflicts().filter(Self.isUsers)
+                    .map { .object(conflictFacts($0, authors)) }),
             "now_ms": .int(WallClock.milliseconds()),
         ]
     }
+
+    /// Of the members the shown is all that counts: a removal is no loser to be brought back.
+    private static func isUsers(_ item: ConflictItem) -> Bool {
+        item.table.lowercased() != Members.table
+    }
+
+    func conflictCount() throws -> Int { try replica.conflictCount(except: Members.table) }
 
     func conflictShow(_ id: String) throws -> JSONValue {
         let (item, _) = try findConflict(id)
@@ -148,7 +156,7 @@ extension NodeContext {
         return [
             "id": .string(item.id), "action": .string(isRestore ? "restored" : "dismissed"),
             "table": .string(item.table), "key": JSONValue(row: item.key),
-            "conflicts": .int(Int64(try replica.conflictCount())),
+            "conflicts": .int(Int64(try conflictCount())),
         ]
     }
 
@@ -157,6 +165,10 @@ extension NodeContext {
         let parts = id.split(separator: "-", maxSplits: 1)
         do {
             let item = try replica.conflict(String(parts.first ?? ""))
+            guard Self.isUsers(item) else {
+                throw NodeError(
+                    .refused, "that is about the members: use `starling members` to change them")
+            }
             guard parts.count == 2 else { return (item, nil) }
             guard let number = Int(parts[1]), number > 0, number <= item.losers.count else {
                 throw NodeError(.notFound, "conflict \(item.id) has no kept value \(id)")

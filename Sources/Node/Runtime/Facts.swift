@@ -46,7 +46,8 @@ package final class NodeContext {
         marker = try Marker(home: home, replica: replica, random: { generator.next() })
         do {
             try replica.lookAtSchema()
-            members = try Members(own: key.publicKey, home: home, replica: replica)
+            members = try Members(
+                own: key.publicKey, isMember: identity.isMember, home: home, replica: replica)
         } catch let error as StoreError {
             throw NodeError(.failed, "cannot open \(database): \(error)", cause: error)
         }
@@ -59,6 +60,18 @@ package final class NodeContext {
     /// The tables of the file's owner, without Starling's own.
     func userTables() throws -> [TableFacts] {
         try replica.tableFacts().filter { $0.name.lowercased() != Members.table }
+    }
+
+    /// What there is for a peer to take, and what it has that is taken from it. A reader's own changes are
+    /// nobody's business but its own.
+    func distances(to node: String, _ stated: VersionVector) -> (behind: Int64, ahead: Int64) {
+        var mine = replica.vector
+        if members.ownRole == .reader { mine[replica.origin] = stated[replica.origin] }
+        let isReader = members.byNode[node]?.role == .reader
+        return (
+            Int64(clamping: mine.distance(beyond: stated)),
+            isReader ? 0 : Int64(clamping: stated.distance(beyond: replica.vector))
+        )
     }
 
     /// The name of a peer as the members have it.
@@ -99,11 +112,11 @@ extension NodeContext {
         let cache = PeerCache(of: home)
         return try replica.peerStatements().map { statement in
             let cached = cache.entries.first { $0.node == statement.node }
+            let distances = distances(to: statement.node, statement.vector)
             return PeerFact(
                 node: statement.node, name: name(of: statement.node, else: statement.name),
                 address: cached?.addresses.first?.description, state: "offline",
-                behind: Int64(clamping: replica.vector.distance(beyond: statement.vector)),
-                ahead: Int64(clamping: statement.vector.distance(beyond: replica.vector)),
+                behind: distances.behind, ahead: distances.ahead,
                 lastSeen: statement.seenMilliseconds > 0 ? statement.seenMilliseconds : nil)
         }
     }
@@ -130,7 +143,7 @@ extension NodeContext {
             "vector": .object(vector),
             "digest": .string(Self.digestText(summary?.digest ?? replica.digest)),
             "journal": .int(Int64(journal)),
-            "conflicts": .int(Int64(try replica.conflictCount())),
+            "conflicts": .int(Int64(try conflictCount())),
             "parked": .int(Int64(replica.parkedCount())),
             "peers": .array(peers.map(\.json)),
             "running": .bool(live != nil), "db": .string(replica.path),
@@ -185,7 +198,10 @@ extension NodeContext {
                 ProblemFact(
                     code: "members", message: problem, remedy: "DELETE them", state: "warn"))
         }
-        if members.ownRole == nil {
+        if members.isForgotten {
+            found.append(
+                ProblemFact(code: "members", message: Members.forgotten, state: "fail"))
+        } else if members.ownRole == nil {
             found.append(
                 ProblemFact(
                     code: "removed", message: "this node was removed from its group",

@@ -32,8 +32,19 @@ extension NodeService {
     }
 
     private var liveProblems: [ProblemFact] {
-        [discoveryProblem, storeProblem, journalProblem, refusalProblem].compactMap(\.self)
-            + divergences
+        [discoveryProblem, storeProblem, journalProblem, refusalProblem, strangerProblem]
+            .compactMap(\.self) + divergences
+    }
+
+    /// Nobody who was reached knows this node: it is not told that it was removed.
+    private var strangerProblem: ProblemFact? {
+        let peers = engine.peersStatus(now)
+        guard let peer = peers.first(where: \.isUnknownThere),
+            peers.allSatisfy({ $0.state != .connected })
+        else { return nil }
+        return ProblemFact(
+            code: "unknown_key", message: "\(peer.name) does not know this node's key",
+            remedy: peer.remedy, state: "fail")
     }
 
     /// Equal vectors and different contents: a defect, and never to be passed over.
@@ -64,14 +75,12 @@ extension NodeService {
             facts.append(fact(status, stored?.vector, stored?.seenMilliseconds, wall, now))
         }
         for statement in statements where !seen.contains(statement.node) {
+            let distances = context.distances(to: statement.node, statement.vector)
             facts.append(
                 PeerFact(
                     node: statement.node,
                     name: context.name(of: statement.node, else: statement.name), state: "offline",
-                    behind: Int64(
-                        clamping: context.replica.vector.distance(beyond: statement.vector)),
-                    ahead: Int64(
-                        clamping: statement.vector.distance(beyond: context.replica.vector)),
+                    behind: distances.behind, ahead: distances.ahead,
                     lastSeen: statement.seenMilliseconds > 0 ? statement.seenMilliseconds : nil))
         }
         return facts
@@ -87,12 +96,9 @@ extension NodeService {
         if fact.name.isEmpty {
             fact.name = status.node.map { String($0.prefix(8)) } ?? fact.address ?? "unknown"
         }
-        fact.behind =
-            status.behind.map { Int64(clamping: $0) }
-            ?? stated.map { Int64(clamping: context.replica.vector.distance(beyond: $0)) }
-        fact.ahead =
-            status.ahead.map { Int64(clamping: $0) }
-            ?? stated.map { Int64(clamping: $0.distance(beyond: context.replica.vector)) }
+        let distances = stated.map { context.distances(to: status.node ?? "", $0) }
+        fact.behind = status.behind.map { Int64(clamping: $0) } ?? distances?.behind
+        fact.ahead = status.ahead.map { Int64(clamping: $0) } ?? distances?.ahead
         let isBusy = (fact.behind ?? 0) > 0 || (fact.ahead ?? 0) > 0 || !status.progress.isEmpty
         switch status.state {
         case .connected: fact.state = isBusy ? "syncing" : "connected"

@@ -149,7 +149,9 @@ final class NodeService {
 
     private func startAccepting() throws {
         acceptor.accept = { [unowned self] stream in accept(stream) }
-        listener?.onError = { [unowned self] error in log.warning("\(error)") }
+        listener?.onError = { [unowned self] error in
+            if strangers.isWorthALine(now) { log.warning("\(error)") }
+        }
     }
 
     private func watchDatabase() throws {
@@ -243,7 +245,7 @@ final class NodeService {
         addresses = present
         log.info("the addresses of this machine changed")
         engine.networkChanged(now)
-        announcements.service?.refresh()
+        restartDiscovery()
         pump()
     }
 

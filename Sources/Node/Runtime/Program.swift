@@ -30,10 +30,15 @@ extension NodeCommands {
             ]
         } catch {
             // A home whose database cannot be opened is no node; a second try starts clean.
-            _ = unlink(options.home.identityPath)
-            _ = unlink(options.home.configurationPath)
-            _ = unlink(options.home.markerPath)
+            undoInitialize(options.home)
             throw error
+        }
+    }
+
+    /// Takes back what `initialize` made, apart from the key and the database.
+    static func undoInitialize(_ home: Home) {
+        for path in [home.identityPath, home.configurationPath, home.markerPath] {
+            _ = unlink(path)
         }
     }
 

@@ -8,7 +8,8 @@ private let sampleInvitation: Invitation = {
     let key = try? NodeKey(secret: [UInt8](repeating: 7, count: 32)).publicKey
     guard let key else { preconditionFailure("32 bytes are a key") }
     return Invitation(
-        inviter: key, secret: Array(0..<16), expiresSeconds: 1_800_000_000, name: "Büro",
+        inviter: key, secret: Array(0..<16), group: String(repeating: "5d", count: 16),
+        expiresSeconds: 1_800_000_000, name: "Büro",
         addresses: [HostPort(host: "192.168.1.20", port: 7878), HostPort(host: "fd00::1", port: 1)])
 }()
 
@@ -21,14 +22,14 @@ extension FuzzTarget {
             let inviter = sampleInvitation.inviter
             let answer = PairingAnswer(
                 group: String(repeating: "ab", count: 16), name: "van", role: .reader,
-                inviter: "Büro", port: 7878)
+                inviter: "Büro")
             let request = try? NodeKey(secret: [UInt8](repeating: 9, count: 32))
                 .request(inviter: inviter)
             return [
                 [0] + Array(sampleInvitation.line.utf8),
                 [1] + sampleInvitation.content, [2] + (request ?? []),
                 [3] + answer.json.encoded,
-                [4] + Introducer(key: inviter, name: "Büro").content,
+                [4] + Introducer(key: inviter, name: "Büro", role: .reader).content,
             ]
         },
         check: { bytes in
@@ -62,6 +63,9 @@ extension FuzzTarget {
 
 extension NodeKey {
     fileprivate func request(inviter: PublicKey) throws -> [UInt8] {
-        try PairingRequest(key: self, name: "van", inviter: inviter, oneTime: inviter).line
+        try PairingRequest(
+            key: self, names: PairingNames(wanted: "van", machine: "host"), inviter: inviter,
+            oneTime: inviter
+        ).line
     }
 }

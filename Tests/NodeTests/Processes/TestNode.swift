@@ -35,6 +35,10 @@ final class TestNode {
         file = database ?? "\(flock.path(name))/data.db"
     }
 
+    var identity: Identity {
+        get throws { try Home(path: home).identity() }
+    }
+
     /// Everything the node has logged.
     var log: String {
         String(decoding: Files.read(flock.path("node-\(name).err")) ?? [], as: UTF8.self)
