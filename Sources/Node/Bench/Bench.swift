@@ -65,6 +65,7 @@ final class Bench {
         try measureWriting()
         try measureNodes()
         addMemory()
+        try measureTrust()
         return [
             "rows": .int(Int64(options.rows)), "machine": .string(BenchMachine.description),
             "versions": BenchMachine.versions, "results": .array(figures.map(\.json)),

@@ -43,7 +43,9 @@ package struct JoinOptions: Sendable, Equatable {
 extension NodeCommands {
     /// Makes the home folder, or takes the one of a node that is alone, opens its database, and only then
     /// pairs with the inviter. Returns what `initialize` returns, and the inviter.
-    package static func join(_ options: JoinOptions, say: (String) -> Void) throws -> JSONValue {
+    package static func join(
+        _ options: JoinOptions, say: @escaping (String) -> Void
+    ) throws -> JSONValue {
         let invitation = try Invitation(line: options.invitation)
         let home = options.home
         let isNew = !Path.exists(home.identityPath)
@@ -64,10 +66,8 @@ extension NodeCommands {
             let names = PairingNames(
                 wanted: try options.name.map(Identity.checkedName) ?? (isNew ? nil : identity.name),
                 machine: Identity.machineName())
-            let (answer, address) = try withoutActuallyEscaping(say) { say in
-                try Joining(invitation, key: key, names: names, say: say)
-                    .run(first: options.peers, looksAround: options.discovery)
-            }
+            let (answer, address) = try Joining(invitation, key: key, names: names, say: say)
+                .run(first: options.peers, looksAround: options.discovery)
             let role = answer.role == .reader ? ", as a reader" : ""
             say("\(answer.inviter) let this node in\(role): \(answer.name) is a member now.")
             let introducer = Introducer(

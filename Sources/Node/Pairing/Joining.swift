@@ -47,7 +47,10 @@ final class Joining {
     /// - Parameter first: addresses to try before those of the invitation.
     /// - Returns: the answer, and the address at which the inviter was reached.
     func run(first: [HostPort], looksAround: Bool) throws -> (PairingAnswer, HostPort) {
-        defer { _ = loop.close() }
+        defer {
+            discovery?.stop()
+            _ = loop.close()
+        }
         if looksAround { startDiscovery() }
         say("Looking for \(invitation.name) …")
         _ = loop.schedule(after: Self.milliseconds) { [unowned self] in
@@ -56,7 +59,6 @@ final class Joining {
         let addresses = first.isEmpty ? invitation.addresses : first
         for address in addresses { reach(address) }
         loop.run()
-        discovery?.stop()
         guard let result else { throw unreachable }
         return try result.get()
     }

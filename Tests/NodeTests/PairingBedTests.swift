@@ -1,0 +1,79 @@
+// Pairing on machines with real Avahi daemons: the inviter is found by its announcement alone, and the
+// announcement tells strangers nothing.
+
+import Testing
+
+@testable import Node
+
+@Suite(.fewAtOnce) struct PairingBedTests {
+    @Test(
+        .enabled(if: NodeBed.isAvailable, "needs the bed; the reason is on stderr"),
+        .timeLimit(.minutes(10)))
+    func inviterIsFoundByItsAnnouncementAlone() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes(
+            "ann", schema: "CREATE TABLE jobs(id TEXT PRIMARY KEY NOT NULL, title)")[0]
+        let bed = try await NodeBed(machines: 2, in: flock)
+        ann.machine = bed.machine(1)
+        try await ann.start()
+        try await ann.sql("INSERT INTO jobs VALUES('j1','roof')")
+        let line = try #require(try await ann.ask("invite", "--for", "bob")["invitation"]?.string)
+        var invitation = try Invitation(line: line)
+        #expect(invitation.addresses.contains { $0.host.hasPrefix("10.77.0.") })
+        invitation.addresses = []
+
+        let bob = flock.add(TestNode("bob", in: flock))
+        bob.machine = bed.machine(2)
+        let answer = try await flock.run(
+            bed.machine(2) + [
+                Flock.program, "--home", bob.home, "join", invitation.line, "--json",
+            ])
+        #expect(answer.code == 0, "\(answer)")
+        try await bob.start()
+        try await bob.shows("SELECT title FROM jobs", "roof")
+        try await flock.converge(ann, bob)
+
+        // What is on the network says neither who nor what, and says something else the next time.
+        let before = try await announcements(seenBy: bed, in: flock)
+        #expect(before.count == 2, "\(before)")
+        for node in [ann, bob] {
+            let identity = try node.identity
+            let own = try #require(try await node.ask("members")["members"]?.array)
+                .first { $0["self"] == true }
+            for secret in [
+                identity.node, String(identity.node.prefix(8)), identity.group, node.name,
+                own?["key"]?.string ?? "", own?["fingerprint"]?.string ?? "",
+            ] {
+                #expect(!before.contains { $0.contains(secret) }, "\(secret) in \(before)")
+            }
+        }
+        try await bed.signal(ann, on: 1, "TERM")
+        #expect(try await ann.process?.exit() == 0)
+        try await ann.start()
+        try await flock.converge(ann, bob)
+        let after = try await announcements(seenBy: bed, in: flock, not: before)
+        #expect(Set(before).intersection(after).count == 1, "\(before) \(after)")
+        for (index, node) in [ann, bob].enumerated() {
+            try await bed.signal(node, on: index + 1, "TERM")
+            #expect(try await node.process?.exit() == 0)
+        }
+    }
+
+    /// The names and TXT records of the nodes that a machine sees, without addresses.
+    private func announcements(
+        seenBy bed: NodeBed, in flock: Flock, not before: [String] = []
+    ) async throws -> [String] {
+        var found: Set<String> = []
+        try await flock.until("two nodes are announced") {
+            let answer = try await flock.run(
+                bed.machine(2) + ["avahi-browse", "-rptk", "_starling._tcp"])
+            found = Set(
+                answer.output.split(separator: "\n").filter { $0.hasPrefix("=") }.map { line in
+                    let parts = line.split(separator: ";", omittingEmptySubsequences: false)
+                    return parts.count > 9 ? "\(parts[3]) \(parts[9])" : "\(line)"
+                })
+            return found.count == 2 && found != Set(before)
+        }
+        return found.sorted()
+    }
+}
