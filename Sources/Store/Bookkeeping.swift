@@ -60,6 +60,14 @@ enum Bookkeeping {
         CREATE TABLE IF NOT EXISTS _starling_peer(
             node TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, vector BLOB NOT NULL,
             seen INTEGER NOT NULL) WITHOUT ROWID;
+        """ + authors
+
+    /// Beside what files of earlier versions have.
+    static let authors = """
+
+        -- Which node numbers, or numbered, under which origin, as it said itself.
+        CREATE TABLE IF NOT EXISTS _starling_author(
+            origin BLOB NOT NULL PRIMARY KEY, node TEXT NOT NULL) WITHOUT ROWID;
         """
 
     static func meta(_ name: String, in connection: Connection) throws -> Value? {

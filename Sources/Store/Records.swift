@@ -232,8 +232,17 @@ extension Replica {
         }
     }
 
-    /// The last node known to number under each origin.
+    /// The node that numbers, or numbered, under each origin; of those that were met.
     package var knownAuthors: [Origin: String] { authors }
 
-    package func noteAuthor(_ origin: Origin, name: String) { authors[origin] = name }
+    /// A node said that it numbers under `origin`. A write only when that is news.
+    package func noteAuthor(_ origin: Origin, node: String) throws {
+        guard authors[origin] != node else { return }
+        try translated {
+            try connection.run(
+                "INSERT OR REPLACE INTO _starling_author(origin, node) VALUES(?1, ?2)",
+                [.blob(origin.bytes), .string(node)])
+            authors[origin] = node
+        }
+    }
 }

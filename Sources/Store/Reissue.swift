@@ -9,13 +9,16 @@ extension Replica {
     /// Issues again, under the present origin, every live dot of an ended origin that lies beyond the
     /// vector: same tag, birth, stamp and value.
     ///
-    /// Nobody can bring the rest of such a delta, so no vector would ever cover these dots. Only the
-    /// replica that wrote under the origin does this, and only when its peers have nothing more to
-    /// tell: a peer that has the origin's numbers in its vector brings them by an ordinary delta.
+    /// Nobody can bring the rest of such a delta, so no vector would ever cover these dots. The replica that
+    /// wrote under the origin does this, or, of a node that was removed, everybody who has such rows; what
+    /// several issue is the same. And only when peers have nothing more to tell: a peer that has the
+    /// origin's numbers in its vector brings them by an ordinary delta.
     /// One transaction of at most `bounds.foldEntriesMax` rows; call it until it returns 0.
     /// Complexity: O(rows to issue).
     package func reissueLost(except live: Set<Origin>) throws -> Int {
-        let lost = endedOrigins.filter { $0 != origin && !live.contains($0) && ordinals[$0] != nil }
+        let lost = (endedOrigins + removedOrigins).filter {
+            $0 != origin && !live.contains($0) && ordinals[$0] != nil
+        }
         guard !lost.isEmpty, !isBroken(.lostOriginKept) else { return 0 }
         return try write {
             hasVisibleChange = false

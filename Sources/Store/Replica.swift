@@ -88,8 +88,11 @@ package final class Replica {
     /// Origins that this replica wrote under and never will again, as the marker outside the file
     /// knows them.
     package var endedOrigins: [Origin] = []
-    /// Stamps that were too far ahead, by origin: for `status`.
+    /// Origins of nodes that were removed from the group, or became readers: nobody takes more of them.
+    package var removedOrigins: [Origin] = []
+    /// The node behind each origin, as far as it was met.
     var authors: [Origin: String] = [:]
+    /// Stamps that were too far ahead, by origin: for `status`.
     package internal(set) var clockOffenders: [Origin: Int64] = [:]
     /// Problems found on the way, by subject; shown in `status` until they are gone.
     package internal(set) var problems: [String: String] = [:]
@@ -140,6 +143,11 @@ package final class Replica {
                 throw StoreError(
                     .newerFormat,
                     "the file was written by another version of Starling: update this one")
+            }
+            if try connection.integer(
+                "SELECT count(*) FROM sqlite_schema WHERE name = '_starling_author'") == 0
+            {
+                try connection.transaction { try connection.execute(Bookkeeping.authors) }
             }
             return
         }
@@ -292,6 +300,13 @@ package final class Replica {
             origin = origins[Int(ordinal)]
         } else {
             try connection.transaction { try startOrigin() }
+        }
+        authors.removeAll()
+        for row in try connection.query("SELECT origin, node FROM _starling_author") {
+            guard case .blob(let bytes) = row[0], let origin = Origin(bytes: bytes),
+                case .text(let node) = row[1]
+            else { continue }
+            authors[origin] = String(decoding: node, as: UTF8.self)
         }
         try reloadTables()
         parkedCounts.removeAll()

@@ -91,12 +91,19 @@ extension SyncEngine {
         }
         try checkOrigin(peer, state, now)
         guard links[peer.id] != nil else { return }
+        noteAuthor(peer, state.origin)
         try replica.noteStatement(of: hello.node, name: hello.name, vector: state.vector)
         peer.lastNoteAt = now
         peer.progressAt = now
         if let record = peer.record { book.activated(record, now: now) }
         onEvent?(.connected(node: hello.node, name: hello.name))
         compareDigests(peer, now)
+    }
+
+    func noteAuthor(_ peer: PeerLink, _ origin: Origin) {
+        guard peer.author != origin else { return }
+        peer.author = origin
+        onEvent?(.author(node: peer.peerNode, origin: origin))
     }
 
     /// Two nodes must never number under one origin, and nobody can know more of ours than we do.

@@ -80,6 +80,8 @@ final class PeerLink {
     var isStatementForced = false
     var lastStatementAt: Milliseconds?
     var creditOwed = 0
+    /// The origin that the host was told.
+    var author: Origin?
     var noteDueAt: Milliseconds?
     var lastNoteAt: Milliseconds?
 

@@ -72,6 +72,7 @@ extension SyncEngine {
     {
         try checkOrigin(peer, statement, now)
         guard links[peer.id] != nil else { return }
+        noteAuthor(peer, statement.origin)
         noteLater(peer, now)
         if let own, peer.pull == .requested, peer.session.incoming == nil,
             own.vector.covers(statement.vector)

@@ -1,5 +1,7 @@
 // What happened, for the host: to log it, to publish changes, to wake who waits.
 
+package import CausalModel
+
 /// Something the host may want to know; never needed for the sync itself.
 package enum SyncEvent: Sendable, Equatable {
     case connected(node: String, name: String)
@@ -11,6 +13,8 @@ package enum SyncEvent: Sendable, Equatable {
     case divergence(node: String)
     case agreement(node: String)
     case newOrigin(reason: String)
+    /// A peer numbers under this origin, as it says itself.
+    case author(node: String, origin: Origin)
     /// Rows that only an origin of this replica's past could have completed have a new dot.
     case reissued(rows: Int)
     /// The store failed for good; it is tried again, and nothing is lost.

@@ -137,6 +137,41 @@ import Wire
         #expect(try old.conflicts().isEmpty)
     }
 
+    /// A member is removed in the middle of its delta: what came of it is everybody's, and all is whole.
+    @Test func rowsHalfReceivedOfARemovedMemberAreIssuedAgain() throws {
+        let cluster = try FileCluster(3, owners: 3)
+        cluster.network.discoverAll()
+        #expect(cluster.converge(within: 10_000))
+        let lost = try cluster.replicas[0].summary().origin
+        for node in cluster.nodes { cluster.network.stop(node) }
+        try fill(cluster, 0, rows: 4_000, prefix: "later")
+        for index in 0..<3 { try cluster.restart(index) }
+        cluster.replicas[0].bounds.chunkRowsMax = 50
+        cluster.network.onConnection = { $0.framesUntilCut = 14 }
+        cluster.network.discover(cluster.nodes[1], cluster.nodes[0])
+        cluster.network.run(for: 500)
+        #expect(try !cluster.replicas[1].summary().isWhole)
+        cluster.network.onConnection = nil
+        let left = Membership(
+            roles: [
+                cluster.nodes[1].engine.configuration.node: .writer,
+                cluster.nodes[2].engine.configuration.node: .writer,
+            ])
+        for index in 1..<3 {
+            cluster.nodes[index].engine.membership = { left }
+            cluster.replicas[index].removedOrigins = [lost]
+        }
+        cluster.network.discoverAll()
+        cluster.network.run(for: 60_000)
+        let all = try [1, 2].map { try cluster.replicas[$0].summary() }
+        #expect(all.allSatisfy { $0.isWhole && $0.vector == all[0].vector })
+        #expect(all[0].digest == all[1].digest)
+        let shown = try cluster.apps[1].query("SELECT id FROM tasks ORDER BY id")
+        #expect(shown.count > 10 && shown.count < 4_000)
+        #expect(try cluster.apps[2].query("SELECT id FROM tasks ORDER BY id") == shown)
+        #expect(try cluster.replicas[1].conflicts().isEmpty)
+    }
+
     /// Reproducer: starling-sim --seed 7006675 --nodes 4 --steps 347. The last that a peer said was a
     /// delta, not a statement: it stands where its snapshot stood, and nothing is awaited of it.
     @Test func peerThatSentADeltaLastStandsStill() throws {

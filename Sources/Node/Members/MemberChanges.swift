@@ -5,6 +5,14 @@ internal import Sync
 internal import Trust
 
 extension NodeService {
+    /// Of whose origins nothing more will be taken.
+    func noteRemovedOrigins() {
+        let known = context.members.membership.roles
+        context.replica.removedOrigins = context.replica.knownAuthors
+            .filter { $0.value != context.identity.node && known[$0.value] != .writer }
+            .map(\.key).sorted()
+    }
+
     /// Who came is looked for and waited for; who went is forgotten.
     func membersChanged() {
         guard !isStopping else { return }
@@ -20,6 +28,7 @@ extension NodeService {
                 try context.replica.expectPeer(member.node, name: member.name)
             }
         } catch { storeFailed(error) }
+        noteRemovedOrigins()
         recogniseAgain()
         engine.updateBook(now) { _ in }
         pump()

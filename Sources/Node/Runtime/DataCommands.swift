@@ -182,7 +182,9 @@ extension NodeContext {
     /// Names of nodes by the origin they number under now; older origins stay nameless.
     private func authorNames() throws -> [Origin: String] {
         var names = [replica.origin: name]
-        for (origin, author) in replica.knownAuthors { names[origin] = author }
+        for (origin, node) in replica.knownAuthors where node != identity.node {
+            names[origin] = self.name(of: node, else: String(node.prefix(8)))
+        }
         return names
     }
 

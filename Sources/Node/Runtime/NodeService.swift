@@ -329,6 +329,11 @@ final class NodeService {
         case .divergence(let node):
             log.error("the contents differ from those of \(node.prefix(8)) at equal vectors")
         case .agreement: break
+        case .author(let node, let origin):
+            do {
+                try context.replica.noteAuthor(origin, node: node)
+                noteRemovedOrigins()
+            } catch { storeFailed(error) }
         case .newOrigin(let reason): log.warning("continues under a new origin: \(reason)")
         case .reissued(let rows):
             log.warning(
