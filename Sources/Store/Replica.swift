@@ -31,6 +31,8 @@ package final class Replica {
     package var bounds = Limits.Bounds()
     /// Whether nobody takes this replica's changes; for what `records` tells.
     package var isReader = false
+    /// Tables of the program itself, by lower-case name: no peer alters them.
+    package var fixedTables: Set<String> = []
 
     // What follows mirrors the file, and is read again after a transaction that failed.
     var origins: [Origin] = []

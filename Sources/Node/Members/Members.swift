@@ -36,6 +36,7 @@ final class Members {
         self.home = home
         self.replica = replica
         introducer = try home.introducer()
+        replica.fixedTables = [Self.table]
         try prepareTable()
         try look()
     }
