@@ -31,11 +31,16 @@ final class Guest {
 
 extension NodeService {
     private static let guestsMax = 16
+    /// So that who keeps an old invitation keeps nobody else from coming.
+    private static let guestsPerInvitationMax = 4
     private static let guestMilliseconds: UInt64 = 5000
 
     /// A connection that proved the secret of an invitation, open or not.
     func welcome(_ outcome: Handshake.Outcome) {
-        guard guests.count < Self.guestsMax else { return outcome.stream.close() }
+        let alike = guests.values.count { $0.oneTime == outcome.key }
+        guard guests.count < Self.guestsMax, alike < Self.guestsPerInvitationMax else {
+            return outcome.stream.close()
+        }
         let guest = Guest(outcome)
         guests[ObjectIdentifier(guest)] = guest
         guest.timer = loop.schedule(after: Self.guestMilliseconds) { guest.stream.close() }
@@ -77,7 +82,9 @@ extension NodeService {
         let again = "on \(context.name), run `starling invite` again"
         switch given.state {
         case .revoked: throw NodeError(.refused, "the invitation was revoked: \(again)")
-        case .used where given.usedBy != request.key:
+        // A second request of the same newcomer means that the first answer was lost; unless it is no
+        // member any more.
+        case .used where given.usedBy != request.key || members.byNode[request.key.node] == nil:
             throw NodeError(
                 .refused,
                 "the invitation was used already: it works once. If that was not you, look at "
@@ -88,7 +95,6 @@ extension NodeService {
         default: break
         }
         let name = try request.name ?? given.name ?? Identity.checkedName("node")
-        // A second request of the same newcomer means that the first answer was lost.
         if members.byNode[request.key.node] == nil {
             try invitations.use(given.key, by: request.key)
             try members.admit(

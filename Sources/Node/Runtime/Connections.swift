@@ -30,6 +30,8 @@ final class DialAttempt {
 extension NodeService {
     private static let dialMilliseconds: UInt64 = 5000
     private static let addressGapMilliseconds: UInt64 = 250
+    /// A pair of nodes settles on one; more are on their way to their end, or somebody means harm.
+    private static let connectionsPerMemberMax = 8
 
     // MARK: Accepting
 
@@ -52,15 +54,17 @@ extension NodeService {
         _ result: Result<Handshake.Outcome, any Error>, _ stream: Transport.Stream,
         _ place: Strangers.Place
     ) {
-        strangers.leave(place)
         switch result {
         case .success(let outcome):
+            strangers.leave(place)
             if invitations[outcome.key] != nil { return welcome(outcome) }
-            guard connections.count < context.configuration.limits.connections else {
-                return stream.close()
-            }
+            let alike = connections.values.count { $0.node == outcome.key.node }
+            guard connections.count < context.configuration.limits.connections,
+                alike < Self.connectionsPerMemberMax
+            else { return stream.close() }
             attach(outcome, direction: .accepted, address: nil)
         case .failure(let error):
+            strangers.leave(place, with: stream)
             guard !isStopping else { return }
             strangers.refused(at: Self.host(of: stream), "\(error)")
             if strangers.isWorthALine(now) {
@@ -78,7 +82,7 @@ extension NodeService {
         _ outcome: Handshake.Outcome, direction: LinkDirection, address: PeerAddress?
     ) {
         let stream = outcome.stream
-        let connection = PeerConnection(stream, outcome.channel)
+        let connection = PeerConnection(stream, outcome.channel, to: outcome.key.node)
         let id = engine.linkOpened(
             connection, direction: direction, address: address ?? Self.address(of: stream),
             authenticated: outcome.key.node, now: now)
