@@ -164,7 +164,7 @@ import Testing
                 }
             }
         }
-        for step in 0..<40_000 {
+        for step in 0..<20_000 {
             let name = "s\(step < 2_000 ? step : random.below(20_000))"
             switch random.below(8) {
             case 0...2: take(table.sighted(name, interface: UInt32(1 + random.below(3))))
@@ -175,7 +175,7 @@ import Testing
             case 6: take(table.failed(Self.target(name, 2), now: now))
             default:
                 now += 100
-                if random.chance(1, in: 200) { table.browseOpened(now: now) }
+                if random.chance(1, in: 20) { table.browseOpened(now: now) }
                 take(table.tick(now: now))
             }
             most = max(most, table.count, held.count)

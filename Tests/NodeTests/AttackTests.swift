@@ -177,4 +177,34 @@ import Testing
         try await bob.shows("SELECT title FROM jobs", "roof")
         crowd.send("enough")
     }
+
+    /// A member whose clock, or whose will, is years ahead: its changes count, and it is named.
+    @Test func changesDatedAheadAreNamedInStatus() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "mal", schema: Self.jobs)
+        let (ann, mal) = (nodes[0], nodes[1])
+        try await ann.start()
+        try await mal.start(peers: [ann])
+        try await flock.converge(nodes)
+        try await mal.stop()
+        try await mal.sql("INSERT INTO jobs VALUES('far','from the future')")
+        let journals = try await mal.sql(
+            """
+            SELECT 'UPDATE ' || name || ' SET at = 2488069.5;' FROM sqlite_schema
+            WHERE type = 'table' AND name GLOB '_starling_journal_[0-9]*'
+            """)
+        try await mal.sql(journals)
+        try await mal.start(peers: [ann])
+        try await ann.shows("SELECT title FROM jobs WHERE id='far'", "from the future")
+        let status = try await ann.status()
+        let clock = status["problems"]?.array?.first { $0["code"] == "clock" }
+        let origin = try #require(try await mal.status()["origin"]?.string)
+        #expect(
+            clock?["message"]?.string?.contains(origin.prefix(8)) == true,
+            "\(status["problems"] ?? .null)")
+        // Who saw it wins over it, whatever the clocks say.
+        try await ann.sql("UPDATE jobs SET title='now' WHERE id='far'")
+        try await mal.shows("SELECT title FROM jobs WHERE id='far'", "now")
+        #expect(try await ann.conflicts().isEmpty)
+    }
 }
