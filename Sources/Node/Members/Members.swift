@@ -26,7 +26,8 @@ final class Members {
     private(set) var introducer: Introducer?
     /// nil while the group has no members yet: this node is alone.
     private(set) var membership: Membership?
-    private var digest: UInt64?
+    /// What the table was like at the last look.
+    private var seen: (digest: UInt64?, changes: UInt64)?
     /// Told after each change.
     var onChange: (() -> Void)?
     var problem: String?
@@ -68,10 +69,13 @@ final class Members {
 
     /// Reads the table when it changed. Cheap otherwise.
     func look() throws {
-        let present = replica.digest(ofTable: Self.table)
-        guard digest == nil || present != digest else { return }
+        let present = (
+            digest: replica.digest(ofTable: Self.table),
+            changes: replica.changeCount(ofTable: Self.table)
+        )
+        if let seen, seen == present { return }
         let rows = try replica.rows("SELECT \(Self.columns) FROM \(Self.table)")
-        digest = present
+        seen = present
         let found = rows.compactMap(Member.init(row:))
         problem =
             found.count == rows.count
