@@ -118,7 +118,7 @@ let package = Package(
             "NodeTests",
             [
                 "Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel",
-                "Trust", "Sync",
+                "Trust", "Sync", "Discovery",
             ]),
         fuzzing,
         tests("HouseTests", []),

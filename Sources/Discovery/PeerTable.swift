@@ -94,10 +94,8 @@ struct PeerTable {
             instance.answers[interface]?.isStale = true
         }
         let isWanted = unreached.contains(target.instanceName)
-        if instance.sightings.isEmpty, !isWanted {
-            instances[target.instanceName] = nil
-            return []
-        }
+        // Between a fresh browse and its end an instance that is shown has no sighting, either.
+        if instance.sightings.isEmpty, !isWanted { return disappear(target.instanceName) }
         instance.failures = min(instance.failures + 1, 16)
         instance.lookUpAt =
             now

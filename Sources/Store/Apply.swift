@@ -22,28 +22,32 @@ extension Replica {
         defer { isBulk = false }
         return try write {
             hasVisibleChange = false
+            let before = origin
             if isBroken(.vectorMovedAtStart) { try advance(to: header.snapshot) }
             let rows = try join(chunk, header)
             if isBroken(.vectorMovedWithEachChunk) { try advance(to: header.snapshot) }
             try keepPosition(chunk, header)
-            return ApplyOutcome(rows: rows, hasChanged: hasVisibleChange)
+            return ApplyOutcome(
+                rows: rows, hasChanged: hasVisibleChange, hasEndedOrigin: origin != before)
         }
     }
 
     package func finish(_ header: DeltaHeader) throws -> ApplyOutcome {
         try write {
             hasVisibleChange = false
+            let before = origin
             try end(header)
-            return ApplyOutcome(rows: 0, hasChanged: true)
+            return ApplyOutcome(rows: 0, hasChanged: true, hasEndedOrigin: origin != before)
         }
     }
 
     package func applyWhole(_ chunk: DeltaChunk, of header: DeltaHeader) throws -> ApplyOutcome {
         try write {
             hasVisibleChange = false
+            let before = origin
             let rows = try join(chunk, header)
             try end(header)
-            return ApplyOutcome(rows: rows, hasChanged: true)
+            return ApplyOutcome(rows: rows, hasChanged: true, hasEndedOrigin: origin != before)
         }
     }
 
@@ -102,7 +106,7 @@ extension Replica {
         if let known = self.table(named: table.name) {
             entry = known
         } else {
-            guard tables.count < Limits.tablesMax else {
+            guard tables.count < bounds.tablesMax else {
                 throw StoreError(.invalidDelta, "a peer sent too many tables")
             }
             entry = try addTable(table.name, state: .unknown, policy: .addWins)
@@ -134,6 +138,9 @@ extension Replica {
                 problems["origin"] = "a peer knew changes of this node that its file lost"
             }
             observe(write.stamp, of: write.dot.origin)
+            guard origins.count < Limits.originsMax else {
+                throw StoreError(.invalidDelta, "a peer sent rows of too many origins")
+            }
             _ = try ordinalForWriting(write.dot.origin)
             _ = try ordinalForWriting(write.birth.origin)
         }
@@ -208,6 +215,7 @@ extension Replica {
         guard vector.covers(header.base) || isBroken(.deltaBelowBaseTaken) else {
             throw StoreError(.invalidDelta, "the delta begins beyond what this node has")
         }
+        try checkRoom(for: header.snapshot)
         if header.snapshot[origin] > vector[origin] {
             // Numbers of this node that it does not know: whatever they were, it must not use them.
             try startOrigin()
@@ -224,5 +232,19 @@ extension Replica {
             }
         }
         for (id, count) in parkedCounts where count > 0 { dirty.insert(id) }
+    }
+
+    /// A vector that no peer would read must not come to be: nobody could take it back.
+    private func checkRoom(for snapshot: VersionVector) throws {
+        guard vector.entries.count + snapshot.entries.count > Limits.vectorOriginsMax else {
+            return
+        }
+        let fresh = snapshot.entries.count { vector[$0.origin] == 0 }
+        guard fresh == 0 || vector.entries.count + fresh <= Limits.vectorOriginsMax else {
+            throw StoreError(
+                .invalidDelta,
+                "a peer names more than the \(Limits.vectorOriginsMax) origins that can be known: "
+                    + "look at `starling members` for one that is not yours")
+        }
     }
 }

@@ -112,10 +112,13 @@ package struct ApplyOutcome: Sendable, Equatable {
     package var rows: Int
     /// The vector moved, rows were shown or hidden, or a conflict came or went.
     package var hasChanged: Bool
+    /// The rows had numbers of the replica's own origin that it never gave: it has another one now.
+    package var hasEndedOrigin: Bool
 
-    package init(rows: Int, hasChanged: Bool) {
+    package init(rows: Int, hasChanged: Bool, hasEndedOrigin: Bool = false) {
         self.rows = rows
         self.hasChanged = hasChanged
+        self.hasEndedOrigin = hasEndedOrigin
     }
 }
 

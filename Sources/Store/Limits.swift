@@ -24,6 +24,7 @@ package enum Limits {
         package var chunkRowsMax = Limits.chunkRowsMax
         package var chunkBytesMax = Limits.chunkBytesMax
         package var parkedEagerMax = Limits.parkedEagerMax
+        package var tablesMax = Limits.tablesMax
 
         package init() {}
     }
@@ -38,8 +39,15 @@ package enum Limits {
     package static let kernelWritesMax = 10_000
     /// Columns of one table, as SQLite's own limit.
     package static let columnsMax = 2_000
-    /// Tables in one received description.
+    /// Tables in one received description, and tables that peers may make known here.
     package static let tablesMax = 10_000
+    /// Origins in the vector, beyond which nothing of a peer is taken. What the wire allows is a
+    /// thousand more, for the origins that this replica itself may still need.
+    package static let vectorOriginsMax = 49_000
+    /// Origins that are known by name, those of rows that were replaced since among them.
+    package static let originsMax = 200_000
+    /// Problems that are kept for `status`, and authors whose clock is wrong.
+    package static let problemsMax = 64
     /// A number that no honest replica reaches.
     package static let numberMax: UInt64 = 1 << 60
 }

@@ -10,6 +10,12 @@ extension Replica {
     /// not known. O(tables), without a look at the file.
     package func digest(ofTable name: String) -> UInt64? { table(named: name)?.digest }
 
+    /// A number that moves with every transaction that changed rows of the table; 0 when there was none
+    /// since the replica was opened. Unlike the digest, which is a sum, nobody can choose rows that keep it.
+    package func changeCount(ofTable name: String) -> UInt64 {
+        table(named: name).flatMap { changeCounts[$0.id] } ?? 0
+    }
+
     /// The rows of a query on the file as it is now.
     ///
     /// - Throws: ``StoreError``.

@@ -31,6 +31,8 @@ package final class Replica {
     package var bounds = Limits.Bounds()
     /// Whether nobody takes this replica's changes; for what `records` tells.
     package var isReader = false
+    /// Tables of the program itself, by lower-case name: no peer alters them.
+    package var fixedTables: Set<String> = []
 
     // What follows mirrors the file, and is read again after a transaction that failed.
     var origins: [Origin] = []
@@ -58,6 +60,8 @@ package final class Replica {
     /// The mirror may not be what is in the file: reading it again failed.
     var isStale = false
     var changedTables: Set<Int64> = []
+    /// Transactions that changed rows of a table, since this replica was opened.
+    var changeCounts: [Int64: UInt64] = [:]
     var scratch = ByteWriter(reserving: 256)
     /// The snapshot that was looked up last; a transfer refers to one again and again.
     var lastSnapshot: (vector: VersionVector, id: Int64)?
@@ -232,6 +236,7 @@ package final class Replica {
             lastGiven = given
         }
         for id in changedTables {
+            changeCounts[id, default: 0] += 1
             guard let entry = tables[id] else { continue }
             try connection.run(
                 "UPDATE _starling_table SET digest = ?2 WHERE id = ?1",

@@ -130,6 +130,9 @@ extension Replica {
         if stamp <= bound {
             clock = stamp
         } else {
+            guard clockOffenders[origin] != nil || clockOffenders.count < Limits.problemsMax else {
+                return
+            }
             clockOffenders[origin] = stamp.milliseconds
         }
     }

@@ -82,13 +82,19 @@ extension Replica {
 
     /// One table in one transaction: one that cannot be taken up does not stop the others.
     private func adopt(_ schema: TableSchema, _ policy: PresencePolicy) throws -> Bool {
-        let subject = "table \(TableEntry.folded(schema.name))"
+        let folded = TableEntry.folded(schema.name)
+        guard !fixedTables.contains(folded) else { return false }
+        let subject = "table \(folded)"
         do {
+            try StructureGuard.checkNewName(schema.name)
             return try write {
                 let entry: TableEntry
                 if let known = table(named: schema.name) {
                     entry = known
                 } else {
+                    guard tables.count < bounds.tablesMax else {
+                        throw StoreError(.untrackable, "peers have described too many tables")
+                    }
                     entry = try addTable(schema.name, state: .unknown, policy: policy)
                 }
                 var hasChanged = try adopt(policy, entry)
@@ -104,9 +110,16 @@ extension Replica {
         } catch let error as StoreError where error.isRetryable || error.code == .disk {
             throw error
         } catch {
-            problems[subject] = "a peer's table \(schema.name) cannot be made here: \(error)"
+            let name = StructureGuard.shown(schema.name)
+            noteProblem(subject, "a peer's table \(name) cannot be made here: \(error)")
             return false
         }
+    }
+
+    /// Keeps what a peer caused, as long as it is not too much.
+    private func noteProblem(_ subject: String, _ text: String) {
+        let hasRoom = problems.count < Limits.problemsMax - 1
+        problems[problems[subject] != nil || hasRoom ? subject : "table"] = text
     }
 
     /// Nodes that disagree settle on delete-wins, whoever spoke first.
@@ -124,9 +137,10 @@ extension Replica {
         if try TableSchema.read(schema.name, from: connection) != nil {
             entry.structure = schema
             try saveTable(entry)
-            problems[subject] =
+            noteProblem(
+                subject,
                 "peers sync the table \(schema.name), and this file has one of that name that is "
-                + "not tracked: run `starling track \(schema.name)` to join it"
+                    + "not tracked: run `starling track \(schema.name)` to join it")
             return isNew
         }
         connection.dropCachedStatements()
@@ -150,6 +164,10 @@ extension Replica {
 
     func addMissingColumns(_ schema: TableSchema, to entry: TableEntry) throws -> Bool {
         guard let armed = entry.armed else { return false }
+        let count = schema.columns.count { armed.column($0.name) == nil } + armed.columns.count
+        guard count <= SchemaLimits.columnsMax else {
+            throw SchemaError(.limit, "the table would have \(count) columns, which are too many")
+        }
         var hasChanged = false
         for column in schema.columns where armed.column(column.name) == nil {
             // One that was here and was dropped by a program stays away.

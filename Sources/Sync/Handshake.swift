@@ -110,32 +110,60 @@ extension SyncEngine {
     func checkOrigin(_ peer: PeerLink, _ state: StatementMessage, _ now: Milliseconds) throws {
         let before = try own ?? replica.summary()
         if state.origin == before.origin {
-            guard countOriginChange(of: peer) else {
-                let text = "the peer says again that it numbers under this node's origin"
-                return refuse(peer, SyncError(.malformed, text), now)
-            }
             let reason = "the node \(peer.peerNode) numbers its changes under the same origin"
+            guard mayEndOrigin(peer, now) else { return }
             try takeNewOrigin(because: reason, now)
             return refuse(peer, SyncError(.originClash, reason), now)
         }
-        guard state.vector[before.origin] > before.vector[before.origin] else { return }
+        try checkClaim(state.vector, of: peer, before, now)
+    }
+
+    /// Ends the origin when `vector` covers more of it than there is.
+    private func checkClaim(
+        _ vector: VersionVector, of peer: PeerLink, _ before: ReplicaSummary, _ now: Milliseconds
+    ) throws {
+        guard vector[before.origin] > before.vector[before.origin] else { return }
         // Look again before believing it: the summary may be older than what was sent.
         let current = try replica.summary()
-        guard state.vector[current.origin] > current.vector[current.origin] else { return }
-        guard countOriginChange(of: peer) else {
-            let text = "the peer says again that it knows changes of ours that we never made"
-            return refuse(peer, SyncError(.malformed, text), now)
-        }
+        guard vector[current.origin] > current.vector[current.origin], mayEndOrigin(peer, now)
+        else { return }
         try takeNewOrigin(
             because: "the node \(peer.peerNode) knows more changes of this replica than are here: "
                 + "the file is an older copy", now)
     }
 
-    /// One peer can make this node take a few new origins, and no more: it might be lying.
-    private func countOriginChange(of peer: PeerLink) -> Bool {
+    /// Whether the header of a delta leaves this node its origin, or ends it for good reasons. False when
+    /// the peer was refused.
+    func isBelievable(_ header: HeaderMessage, of peer: PeerLink, _ now: Milliseconds) throws
+        -> Bool
+    {
+        guard originChanges[peer.peerNode] ?? 0 <= SyncLimits.originChangesMax else {
+            _ = mayEndOrigin(peer, now)
+            return false
+        }
+        try checkClaim(header.snapshot, of: peer, try own ?? replica.summary(), now)
+        return links[peer.id] != nil
+    }
+
+    /// Rows of a peer had numbers of this node that it never gave: the store has ended the origin.
+    func noteEndedOrigin(_ outcome: ApplyOutcome, _ peer: PeerLink, _ now: Milliseconds) {
+        guard outcome.hasEndedOrigin else { return }
+        originChanges[peer.peerNode, default: 0] += 1
+        onEvent?(.newOrigin(reason: "rows of \(peer.peerNode) have numbers of this node"))
+        wantRefresh(at: now)
+    }
+
+    /// Counts one more origin that ends because of what `peer` says. A file is restored now and then;
+    /// who says it again and again is lying, and is refused.
+    private func mayEndOrigin(_ peer: PeerLink, _ now: Milliseconds) -> Bool {
         let count = (originChanges[peer.peerNode] ?? 0) + 1
+        guard count <= SyncLimits.originChangesMax else {
+            let text = "the peer says again that it knows changes of ours that we never made"
+            refuse(peer, SyncError(.malformed, text), now)
+            return false
+        }
         originChanges[peer.peerNode] = count
-        return count <= SyncLimits.originChangesMax
+        return true
     }
 
     // MARK: The end
@@ -143,8 +171,7 @@ extension SyncEngine {
     /// The peer said goodbye.
     func left(_ peer: PeerLink, _ goodbye: GoodbyeMessage, _ now: Milliseconds) throws {
         let origin = peer.session.stated?.origin ?? peer.session.peer?.origin
-        if goodbye.code == .originClash, let own, origin == own.origin, countOriginChange(of: peer)
-        {
+        if goodbye.code == .originClash, let own, origin == own.origin, mayEndOrigin(peer, now) {
             try takeNewOrigin(because: goodbye.text, now)
         }
         peer.link.close()

@@ -77,12 +77,11 @@ struct PeerRecord {
             return isNew
         }
         if addresses.count >= SyncLimits.addressesMax {
-            // The oldest hint makes room; what a person gave, and what worked, stays.
-            guard
-                let index = addresses.firstIndex(where: {
-                    !$0.sources.contains(.fixed) && $0.lastSuccessAt == nil
-                })
-            else { return false }
+            // The oldest hint makes room; what a person gave stays, and what worked as long as it can:
+            // hints are what anybody can say.
+            let others = addresses.indices.filter { !addresses[$0].sources.contains(.fixed) }
+            let hint = others.first { addresses[$0].lastSuccessAt == nil }
+            guard let index = hint ?? others.first else { return false }
             addresses.remove(at: index)
         }
         addresses.append(KnownAddress(address: address, sources: sources))

@@ -8,14 +8,15 @@ internal import Wire
 extension SyncEngine {
     /// Takes one frame in. Pings do not wait behind rows.
     func take(_ frame: [UInt8], _ peer: PeerLink, _ now: Milliseconds) throws(SyncError) {
+        try peer.session.countFrame(now: now)
         let message: Message?
         do {
             message = try peer.assembler.take(frame, isTrusted: peer.session.phase != .greeting)
         } catch {
             throw SyncError(error)
         }
-        guard let message else { return peer.session.heard(now) }
-        try peer.session.arrived(message, now: now)
+        guard let message else { return }
+        try peer.session.arrived(message)
         switch message {
         case .ping, .pong:
             run(try peer.session.receive(message, now: now), peer, now)
@@ -97,14 +98,19 @@ extension SyncEngine {
                 try noteStatement(peer, statement, now)
             }
         case .adoptSchema(_, let description):
+            // A reader changes nothing, structures included.
             if mayWrite(peer), try replica.adoptSchema(description) { wantRefresh(at: now) }
         case .wanted(let want):
             peer.closeSource()
             peer.interrupted = nil
             peer.want = want
         case .credited: break
-        case .apply, .finish, .applyWhole:
-            if mayWrite(peer) { try apply(effect, peer, now) } else { drop(effect, peer, now) }
+        case .apply(_, let header), .finish(let header), .applyWhole(_, let header):
+            guard mayWrite(peer), peer.session.incoming?.isRefused != true else {
+                return drop(effect, peer, now)
+            }
+            guard try isBelievable(header, of: peer, now) else { return }
+            try apply(effect, peer, now)
         case .left(let goodbye): try left(peer, goodbye, now)
         }
     }
@@ -116,6 +122,7 @@ extension SyncEngine {
             peer.progressAt = now
             run(peer.session.applied(rows: outcome.rows), peer, now)
             if outcome.hasChanged { report(outcome, peer) }
+            noteEndedOrigin(outcome, peer, now)
         case .finish(let header):
             let outcome = try replica.finish(header.header)
             peer.session.finished()
@@ -124,15 +131,19 @@ extension SyncEngine {
             let outcome = try replica.applyWhole(chunk.chunk, of: header.header)
             peer.creditOwed += peer.session.appliedWhole()
             finished(outcome, peer, now)
+            noteEndedOrigin(outcome, peer, now)
         default: break
         }
     }
 
-    /// What a reader sends is not taken. It gets its credit back, so that the link lives on, and is told
-    /// with the next statement, if it was not told before.
+    /// What a reader sends is not taken, nor the rest of a delta of which a part was not. It gets its
+    /// credit back, so that the link lives on, and is told with the next statement, if it was not told
+    /// before.
     private func drop(_ effect: Effect, _ peer: PeerLink, _ now: Milliseconds) {
         switch effect {
-        case .apply: run(peer.session.applied(rows: 0), peer, now)
+        case .apply:
+            peer.session.refuseIncoming()
+            run(peer.session.applied(rows: 0), peer, now)
         case .finish:
             peer.session.finished()
             pullEnded(peer)

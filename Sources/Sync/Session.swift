@@ -19,6 +19,8 @@ package struct Session: Sendable {
         package var rowsDone: Int
         package var rowsTotal: Int
         package var hasLast = false
+        /// A chunk of it was not taken: its end says nothing then.
+        package var isRefused = false
     }
 
     package let configuration: SyncConfiguration
@@ -92,8 +94,8 @@ package struct Session: Sendable {
         probeDeadline = nil
     }
 
-    /// A message arrived and waits for its turn; its amount is checked at once.
-    package mutating func arrived(_ message: Message, now: Milliseconds) throws(SyncError) {
+    /// A frame came in, of whatever: so many in one second are a flood.
+    package mutating func countFrame(now: Milliseconds) throws(SyncError) {
         heard(now)
         if now - floodWindowAt >= 1_000 {
             floodWindowAt = now
@@ -103,6 +105,10 @@ package struct Session: Sendable {
         guard floodCount <= SyncLimits.messagesPerSecondMax else {
             throw SyncError(.flood, "more than \(floodCount - 1) messages came within a second")
         }
+    }
+
+    /// A message arrived and waits for its turn; its amount is checked at once.
+    package mutating func arrived(_ message: Message) throws(SyncError) {
         switch message {
         case .chunk, .wholeDelta:
             guard phase == .active || phase == .stating, uncredited < SyncLimits.creditWindow
@@ -227,7 +233,9 @@ package struct Session: Sendable {
             else { throw SyncError(.malformed, "a delta goes on that had not begun") }
             // Both terms are far below the range of Int: see `applied` and the wire's limit.
             let rows = delta.rowsDone
-            incoming = Incoming(header: header, rowsDone: rows, rowsTotal: rows + header.rows)
+            incoming = Incoming(
+                header: header, rowsDone: rows, rowsTotal: rows + header.rows,
+                isRefused: delta.isRefused)
         } else {
             incoming = Incoming(header: header, rowsDone: 0, rowsTotal: header.rows)
         }
@@ -266,6 +274,9 @@ package struct Session: Sendable {
         uncredited -= 1
         return [.send(.credit(1))]
     }
+
+    /// A chunk was not taken, nor will the rest of its delta be.
+    package mutating func refuseIncoming() { incoming?.isRefused = true }
 
     /// A delta came to its end.
     package mutating func finished() { incoming = nil }

@@ -95,6 +95,9 @@ package final class SyncEngine {
             refuse(peer, SyncError(.shuttingDown, "this node takes no more connections"), now)
             return id
         }
+        // A key may be known when it is shown and no more when it is proved.
+        cutStrangers(now)
+        guard links[id] != nil else { return id }
         if own == nil { refresh(now) }
         run(
             peer.session.opened(

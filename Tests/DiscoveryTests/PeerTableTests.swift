@@ -1,6 +1,7 @@
 // The peer table without any network: events, answers and the time go in, and what it wants to do
 // and to tell comes out.
 
+import TestKit
 import Testing
 
 @testable import Discovery
@@ -133,6 +134,54 @@ import Testing
             table.tick(now: 100 + DiscoveryLimits.browseConfirmMs)
                 == [.tell(.disappeared(instanceName: "c"))])
         #expect(table.count == 1)
+    }
+
+    /// Reproducer: an instance that did not answer while a fresh browse was under way was forgotten, and
+    /// nobody was told: its owner kept it for ever, and any number of them.
+    @Test func whatIsForgottenIsToldToHaveDisappeared() {
+        var table = Self.shown()
+        table.browseOpened(now: 0)
+        let gone = PeerTable.Effect.tell(.disappeared(instanceName: "b"))
+        #expect(table.failed(Self.target("b", 2), now: 1) == [gone])
+        #expect(table.tick(now: DiscoveryLimits.browseConfirmMs) == [])
+        #expect(table.count == 0)
+    }
+
+    /// A responder that answers everything, under thousands of names, for hours: what is told to the owner
+    /// and not taken back stays within the bound, and so does what is looked up.
+    @Test func responderThatAnswersEverythingStaysWithinBounds() {
+        var table = PeerTable(ownName: "a")
+        var random = SeededGenerator(seed: 12)
+        var held: Set<String> = []
+        var most = 0
+        var now: Int64 = 0
+        func take(_ effects: [PeerTable.Effect]) {
+            for case .tell(let event) in effects {
+                switch event {
+                case .appeared(let peer): held.insert(peer.instanceName)
+                case .disappeared(let name): held.remove(name)
+                default: break
+                }
+            }
+        }
+        for step in 0..<20_000 {
+            let name = "s\(step < 2_000 ? step : random.below(20_000))"
+            switch random.below(8) {
+            case 0...2: take(table.sighted(name, interface: UInt32(1 + random.below(3))))
+            case 3, 4:
+                _ = table.sighted(name, interface: 2)
+                take(table.answered(Self.target(name, 2), Self.answer))
+            case 5: take(table.lost(name, interface: 2))
+            case 6: take(table.failed(Self.target(name, 2), now: now))
+            default:
+                now += 100
+                if random.chance(1, in: 20) { table.browseOpened(now: now) }
+                take(table.tick(now: now))
+            }
+            most = max(most, table.count, held.count)
+        }
+        #expect(most <= DiscoveryLimits.instancesMax)
+        #expect(held.count > 100, "it was no attack")
     }
 
     @Test func theTableIsBoundedAndKeepsPeersBeforeStrangers() {

@@ -43,7 +43,7 @@ private struct SourceFile {
         return files
     }
 
-    private static func read(_ path: String) -> [String] {
+    static func read(_ path: String) -> [String] {
         guard let file = fopen(path, "r") else { return [] }
         defer { fclose(file) }
         var bytes: [UInt8] = []
@@ -151,6 +151,24 @@ private struct SourceFile {
                     Issue.record("\(file.path):\(index + 1) says \(word)")
                 }
             }
+        }
+    }
+
+    /// `Suite/test` in the page on threats is a test that there is.
+    @Test func claimsNameTestsThatExist() throws {
+        let page = SourceFile.read("\(SourceFile.root)/Sources/Trust/Trust.docc/Threats.md")
+        let names = page.flatMap { line in
+            line.split(separator: "`").filter { $0.contains("Tests/") && !$0.contains(" ") }
+        }.filter { $0 != "Tests/" && $0 != "Suite/test" }
+        #expect(names.count > 30)
+        let tests = SourceFile.all(in: "Tests")
+        for name in names {
+            let parts = name.split(separator: "/")
+            let isThere = tests.contains { file in
+                file.path.hasSuffix("/\(parts[0]).swift")
+                    && file.lines.contains { $0.contains("func \(parts[1])(") }
+            }
+            #expect(isThere, "no test \(name)")
         }
     }
 

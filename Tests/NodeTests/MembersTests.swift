@@ -189,4 +189,36 @@ import Testing
         #expect(answer.code == 1 && answer.errors.contains("starling_members"), "\(answer)")
         #expect(try await bob.ask("members")["members"]?.array?.count == 2)
     }
+
+    /// Let in again by who does not know of the removal, with the very key: removal wins, on both sides
+    /// and whoever speaks first.
+    @Test func removalWinsOverWhoLetsTheSameKeyInMeanwhile() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "bob", "mal", schema: Self.jobs)
+        let (ann, bob, mal) = (nodes[0], nodes[1], nodes[2])
+        try await ann.start()
+        try await bob.start(peers: [ann])
+        try await flock.converge(ann, bob)
+        let facts = try await bob.ask("members")["members"]?.array ?? []
+        let key = try #require(facts.first { $0["name"] == "mal" }?["key"])
+        try await bob.stop()
+        // Bob is away, believes in mal, and says so.
+        try await ann.ask("members", "remove", "mal")
+        let added = try bob.answer("members.add", ["key": key, "name": "Mal", "role": "writer"])
+        #expect(added["action"] == "added")
+        #expect(try await bob.ask("members")["members"]?.array?.count == 3)
+        try await bob.start(peers: [ann])
+        try await flock.converge(ann, bob)
+        for node in [ann, bob] {
+            let members = try await node.ask("members")["members"]?.array ?? []
+            #expect(Set(members.compactMap { $0["name"]?.string }) == ["ann", "bob"])
+        }
+        try await mal.start(peers: [ann, bob])
+        try await flock.until("both refuse mal") {
+            let peers = try await mal.status()["peers"]?.array ?? []
+            return peers.count == 2
+                && peers.allSatisfy { $0["last_error"]?.string?.contains("key") == true }
+        }
+        #expect(try await mal.trySQL("SELECT title FROM jobs").output.isEmpty)
+    }
 }

@@ -14,11 +14,19 @@ final class RawPeer: Link {
     private(set) var now: Milliseconds = 10_000
     private(set) var link = LinkID(0)
     private(set) var isClosed = false
+    private(set) var isAborted = false
     private(set) var received: [Message] = []
+    private(set) var frames = 0
     var queuedBytes = 0
     private var assembler = MessageAssembler()
 
-    init(node: String = "node", seed: UInt64 = 1, rows: Int = 0) {
+    /// - Parameters:
+    ///   - authenticated: the node whose key this end has proved.
+    ///   - membership: what the engine asks about members.
+    init(
+        node: String = "node", seed: UInt64 = 1, rows: Int = 0, authenticated: String? = nil,
+        membership: ((MemoryReplica) -> Membership?)? = nil
+    ) {
         var random = SeededGenerator(seed: seed)
         replica = MemoryReplica(nextOrigin: { .random(using: &random) })
         for row in 0..<rows { replica.write("row\(row)", "value") }
@@ -27,16 +35,39 @@ final class RawPeer: Link {
                 node: node, group: "group", name: node, run: 1, listenPort: 1),
             replica: replica, random: { random.next() },
             isRetryable: { ($0 as? MemoryError)?.isRetryable ?? false })
+        if let membership {
+            engine.membership = { [replica] in
+                // The real one reads what the replica has just taken in, and does not write.
+                membership(replica)
+            }
+        }
+        open(authenticated)
+    }
+
+    /// One more connection to the same engine.
+    init(beside other: RawPeer, authenticated: String? = nil) {
+        replica = other.replica
+        engine = other.engine
+        now = other.now
+        open(authenticated)
+    }
+
+    private func open(_ authenticated: String?) {
         link = engine.linkOpened(
-            self, direction: .accepted, address: PeerAddress(host: "10.9.9.9", port: 9), now: now)
+            self, direction: .accepted, address: PeerAddress(host: "10.9.9.9", port: 9),
+            authenticated: authenticated, now: now)
     }
 
     func send(_ frame: [UInt8]) {
+        frames += 1
         if let message = try? assembler.take(frame, isTrusted: true) { received.append(message) }
     }
 
     func close() { isClosed = true }
-    func abort() { isClosed = true }
+    func abort() {
+        isClosed = true
+        isAborted = true
+    }
 
     func say(_ message: Message) { say(bytes: message.encoded) }
 
@@ -87,5 +118,25 @@ final class RawPeer: Link {
     func activate() {
         greet()
         say(.state(Self.statement()))
+    }
+
+    /// The last statement of the engine, or its state.
+    var told: StatementMessage? {
+        received.reversed().lazy.compactMap {
+            switch $0 {
+            case .state(let statement), .statement(let statement): statement
+            default: nil
+            }
+        }.first
+    }
+
+    var credits: Int {
+        received.reduce(0) { sum, message in
+            switch message {
+            case .credit(let count): sum + count
+            case .statement(let statement): sum + statement.credit
+            default: sum
+            }
+        }
     }
 }

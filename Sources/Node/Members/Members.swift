@@ -26,7 +26,8 @@ final class Members {
     private(set) var introducer: Introducer?
     /// Empty while this node is alone.
     private(set) var membership = Membership(roles: [:])
-    private var digest: UInt64?
+    /// What the table was like at the last look.
+    private var seen: (digest: UInt64?, changes: UInt64)?
     /// Told after each change.
     var onChange: (() -> Void)?
     var problem: String?
@@ -42,6 +43,7 @@ final class Members {
         self.home = home
         self.replica = replica
         introducer = try home.introducer()
+        replica.fixedTables = [Self.table]
         try prepareTable()
         try look()
         isForgotten = try isMember && isAlone()
@@ -74,10 +76,13 @@ final class Members {
 
     /// Reads the table when it changed. Cheap otherwise.
     func look() throws {
-        let present = replica.digest(ofTable: Self.table)
-        guard digest == nil || present != digest else { return }
+        let present = (
+            digest: replica.digest(ofTable: Self.table),
+            changes: replica.changeCount(ofTable: Self.table)
+        )
+        if let seen, seen == present { return }
         let rows = try replica.rows("SELECT \(Self.columns) FROM \(Self.table)")
-        digest = present
+        seen = present
         let found = rows.compactMap(Member.init(row:))
         problem =
             found.count == rows.count

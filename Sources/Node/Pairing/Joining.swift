@@ -12,6 +12,8 @@ final class Joining {
     static let milliseconds: UInt64 = 20_000
     private static let connectMilliseconds: UInt64 = 4000
     private static let retryMilliseconds: UInt64 = 1000
+    /// Anybody on the network can announce what the inviter does, at any number of addresses.
+    private static let addressesMax = 64
 
     private let invitation: Invitation
     private let key: NodeKey
@@ -21,6 +23,7 @@ final class Joining {
     private let secure: SecureContext
     private let oneTime: PublicKey
     private var discovery: DiscoveryService?
+    private var known: Set<HostPort> = []
     private var busy: Set<HostPort> = []
     private var handshakes: [HostPort: Handshake] = [:]
     private var reasons: [(address: HostPort, reason: String)] = []
@@ -83,7 +86,11 @@ final class Joining {
     }
 
     private func reach(_ address: HostPort) {
-        guard result == nil, guest == nil, busy.insert(address).inserted else { return }
+        guard result == nil, guest == nil,
+            known.contains(address) || known.count < Self.addressesMax,
+            busy.insert(address).inserted
+        else { return }
+        known.insert(address)
         _ = loop.connect(
             host: address.host, port: address.port, timeout: Self.connectMilliseconds
         ) { [unowned self] outcome in

@@ -31,14 +31,14 @@ final class Guest {
 
 extension NodeService {
     private static let guestsMax = 64
-    /// One invitation is for one machine.
-    private static let guestsPerInvitationMax = 2
+    /// So that who keeps an old invitation keeps nobody else from coming.
+    private static let guestsPerInvitationMax = 4
     private static let guestMilliseconds: UInt64 = 5000
 
     /// A connection that proved the secret of an invitation, open or not.
     func welcome(_ outcome: Handshake.Outcome) {
-        let same = guests.values.filter { $0.oneTime == outcome.key }
-        guard guests.count < Self.guestsMax, same.count < Self.guestsPerInvitationMax else {
+        let alike = guests.values.count { $0.oneTime == outcome.key }
+        guard guests.count < Self.guestsMax, alike < Self.guestsPerInvitationMax else {
             return outcome.stream.close()
         }
         let guest = Guest(outcome)

@@ -30,6 +30,8 @@ final class DialAttempt {
 extension NodeService {
     private static let dialMilliseconds: UInt64 = 5000
     private static let addressGapMilliseconds: UInt64 = 250
+    /// A pair of nodes settles on one; more are on their way to their end, or somebody means harm.
+    private static let connectionsPerMemberMax = 8
 
     // MARK: Accepting
 
@@ -60,17 +62,13 @@ extension NodeService {
                 return stream.close()
             }
             if invitations[outcome.key] != nil { return welcome(outcome) }
-            guard connections.count < context.configuration.limits.connections else {
-                return stream.close()
-            }
+            let alike = connections.values.count { $0.node == outcome.key.node }
+            guard connections.count < context.configuration.limits.connections,
+                alike < Self.connectionsPerMemberMax
+            else { return stream.close() }
             attach(outcome, direction: .accepted, address: nil)
         case .failure(let error):
-            // It has its place until it is gone.
-            if stream.isOpen {
-                stream.onClose = { [strangers] _ in strangers.leave(place) }
-            } else {
-                strangers.leave(place)
-            }
+            strangers.leave(place, with: stream)
             guard !isStopping else { return }
             strangers.refused(at: Self.host(of: stream), "\(error)")
             if strangers.isWorthALine(now) {
@@ -88,7 +86,7 @@ extension NodeService {
         _ outcome: Handshake.Outcome, direction: LinkDirection, address: PeerAddress?
     ) {
         let stream = outcome.stream
-        let connection = PeerConnection(stream, outcome.channel)
+        let connection = PeerConnection(stream, outcome.channel, to: outcome.key.node)
         let id = engine.linkOpened(
             connection, direction: direction, address: address ?? Self.address(of: stream),
             authenticated: outcome.key.node, now: now)

@@ -13,13 +13,16 @@ final class PeerConnection: Link {
     private let encoder = FrameEncoder(frameBytesMax: TransportLimits.frameBytesMax)
     private var decoder = FrameDecoder(limits: .beforeHello)
     var id: LinkID?
+    /// Whose key the other side has proved.
+    let node: String
     /// The engine has not closed it.
     private(set) var isWanted = true
 
     /// A message with one very large row is queued whole.
     private static let writeQueueBytesMax = 512 << 20
 
-    init(_ stream: Transport.Stream, _ channel: SecureChannel) {
+    init(_ stream: Transport.Stream, _ channel: SecureChannel, to node: String) {
+        self.node = node
         self.stream = stream
         self.channel = channel
         stream.writeQueueBytesMax = Self.writeQueueBytesMax

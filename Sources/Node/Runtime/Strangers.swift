@@ -1,8 +1,9 @@
 // Who is connected and has not proved a key: few, briefly, and counted.
 
 internal import Sync
+internal import Transport
 
-/// The places of connections in their handshake.
+/// The places of connections in their handshake, and of those that failed it, until they are gone.
 ///
 /// Whoever floods this node takes its own places, and those of nobody else, as long as it comes from one
 /// address; from many, the oldest unproved connection makes room.
@@ -18,6 +19,8 @@ final class Strangers {
 
     private var lastNumber: UInt64 = 0
     private var handshakes: [Place: Handshake] = [:]
+    /// Connections that were told why they are refused, and have not gone yet.
+    private var leaving: [Place: Transport.Stream] = [:]
     private var places: Set<Place> = []
     private var countByHost: [String: Int] = [:]
     private var lastLineAt: Milliseconds?
@@ -32,10 +35,13 @@ final class Strangers {
             return nil
         }
         if places.count >= Self.placesMax, let oldest = places.min(by: { $0.number < $1.number }) {
-            refused(at: oldest.host, "it took too long to prove its key")
-            let handshake = handshakes[oldest]
+            if leaving[oldest] == nil {
+                refused(at: oldest.host, "it took too long to prove its key")
+            }
+            let (handshake, stream) = (handshakes[oldest], leaving[oldest])
             leave(oldest)
             handshake?.cancel()
+            stream?.close()
         }
         lastNumber += 1
         let place = Place(number: lastNumber, host: host)
@@ -48,9 +54,18 @@ final class Strangers {
         if places.contains(place) { handshakes[place] = handshake }
     }
 
+    /// The handshake failed: the place is free when the last word is said and the connection closed.
+    func leave(_ place: Place, with stream: Transport.Stream) {
+        handshakes[place] = nil
+        guard stream.isOpen, places.contains(place) else { return leave(place) }
+        leaving[place] = stream
+        stream.onClose = { [weak self] _ in self?.leave(place) }
+    }
+
     func leave(_ place: Place) {
         guard places.remove(place) != nil else { return }
         handshakes[place] = nil
+        leaving[place] = nil
         let left = countByHost[place.host, default: 1] - 1
         countByHost[place.host] = left > 0 ? left : nil
     }

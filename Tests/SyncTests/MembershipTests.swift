@@ -1,0 +1,180 @@
+// Who is no member gets no byte, and nothing of a reader is taken: whatever it says, and whatever was
+// under way when that came to be known.
+
+import CausalModel
+import Codec
+import Store
+import Sync
+import TestNetwork
+import Testing
+import Wire
+
+/// The members as a test has them at the moment.
+private final class Roles {
+    var roles: [String: Membership.Role]
+    init(_ roles: [String: Membership.Role]) { self.roles = roles }
+    func ask(_: MemoryReplica) -> Membership? { Membership(roles: roles) }
+}
+
+@Suite struct MembershipTests {
+    /// A chunk with a row that nobody has, of ``RawPeer/origin``.
+    private static func row(_ number: UInt64, isLast: Bool = false) throws -> ChunkMessage {
+        let source = MemoryReplica(nextOrigin: { RawPeer.origin })
+        for step in 1...number { source.write("raw\(step)", "of raw") }
+        _ = try source.summary()
+        let base = VersionVector([(RawPeer.origin, number - 1)].filter { $0.1 > 0 })
+        let delta = try #require(try source.openDelta(base: base, resume: nil))
+        defer { delta.close() }
+        let chunk = try #require(try delta.next())
+        return ChunkMessage(
+            body: chunk.body, rows: 1, position: chunk.position.dot, isLast: isLast)
+    }
+
+    /// Reproducer: a key that was known when it was shown, and no more when it was proved, was greeted.
+    @Test func whoIsNoMemberHearsNothing() {
+        let roles = Roles(["node": .writer])
+        let peer = RawPeer(rows: 3, authenticated: "raw", membership: roles.ask)
+        #expect(peer.isAborted)
+        #expect(peer.frames == 0)
+        // With a key that nobody asked for, what it says of itself counts, and nothing before that.
+        let other = RawPeer(rows: 3, membership: roles.ask)
+        other.greet()
+        other.say(.state(RawPeer.statement()))
+        #expect(other.isAborted)
+        #expect(other.received.allSatisfy { if case .hello = $0 { true } else { false } })
+    }
+
+    @Test func whoIsRemovedInTheMiddleOfItsDeltaIsCutOff() throws {
+        let roles = Roles(["node": .writer, "raw": .writer])
+        let peer = RawPeer(rows: 3, authenticated: "raw", membership: roles.ask)
+        peer.activate()
+        peer.say(.deltaBegin(RawPeer.header(to: 2)))
+        peer.say(.chunk(try Self.row(1)))
+        #expect(peer.replica.value("raw1") == "of raw")
+        roles.roles["raw"] = nil
+        let frames = peer.frames
+        // Its rest comes before anything else tells the engine to look.
+        peer.say(.chunk(try Self.row(2, isLast: true)))
+        peer.say(.deltaEnd)
+        peer.advance(60_000)
+        #expect(peer.isAborted)
+        #expect(peer.frames == frames)
+        #expect(peer.replica.value("raw2") == nil)
+        #expect(peer.replica.vector[RawPeer.origin] == 0)
+    }
+
+    @Test func whoIsRemovedInTheMiddleOfOursGetsNoMoreOfIt() {
+        let roles = Roles(["node": .writer, "raw": .writer])
+        let peer = RawPeer(rows: 200, authenticated: "raw", membership: roles.ask)
+        peer.activate()
+        peer.say(.want(WantMessage(base: VersionVector(), isFetch: true, resume: nil)))
+        let chunks = peer.received.count { if case .chunk = $0 { true } else { false } }
+        #expect(chunks == SyncLimits.creditWindow)
+        #expect(peer.replica.openSources == 1)
+        roles.roles["raw"] = nil
+        let frames = peer.frames
+        peer.say(.credit(1))
+        peer.advance(60_000)
+        #expect(peer.isAborted)
+        #expect(peer.frames == frames)
+        #expect(peer.replica.openSources == 0)
+    }
+
+    /// The removal comes with the rows of another member: the next byte for the removed one is not sent.
+    @Test func removalThatAnotherBringsCutsTheLinkBeforeAnythingIsSent() throws {
+        let asks: (MemoryReplica) -> Membership? = { replica in
+            var roles: [String: Membership.Role] = ["node": .writer, "raw": .writer]
+            if replica.rows["raw1"] == nil { roles["mal"] = .writer }
+            return Membership(roles: roles)
+        }
+        let peer = RawPeer(rows: 3, authenticated: "raw", membership: asks)
+        peer.activate()
+        let removed = RawPeer(beside: peer, authenticated: "mal")
+        removed.say(RawPeer.hello(node: "mal"))
+        removed.say(
+            .state(
+                StatementMessage(
+                    origin: Origin(high: 5, low: 5), vector: VersionVector(), isWhole: true,
+                    beyondHash: 0, digest: 0, schemaFingerprint: 0)))
+        removed.say(.want(WantMessage(base: VersionVector(), isFetch: false, resume: nil)))
+        let before = removed.frames
+        #expect(!removed.isClosed && before > 2)
+        peer.say(.wholeDelta(RawPeer.header(to: 1), try Self.row(1, isLast: true)))
+        peer.advance(1_000)
+        #expect(removed.isAborted)
+        #expect(removed.frames == before)
+        #expect(!peer.isClosed)
+    }
+
+    @Test func readerIsTakenNothingAndItsLinkLives() throws {
+        let roles = Roles(["node": .writer, "raw": .reader])
+        let peer = RawPeer(rows: 3, authenticated: "raw", membership: roles.ask)
+        peer.activate()
+        #expect(peer.told?.accepts == false)
+        // More chunks than there is credit: each comes back.
+        for round in 0..<10 {
+            peer.say(.deltaBegin(RawPeer.header(to: 2)))
+            peer.say(.chunk(try Self.row(1)))
+            peer.say(.chunk(try Self.row(2, isLast: true)))
+            peer.say(.deltaEnd)
+            peer.say(.wholeDelta(RawPeer.header(to: 1), try Self.row(1, isLast: true)))
+            peer.advance(100)
+            #expect(peer.credits == 3 * (round + 1))
+        }
+        #expect(!peer.isClosed && peer.engine.connectedPeers == 1)
+        #expect(peer.replica.vector[RawPeer.origin] == 0)
+        #expect(peer.replica.visible.count == 3)
+        #expect(peer.told?.accepts == false)
+        // It is sent everything all the same.
+        peer.say(.want(WantMessage(base: VersionVector(), isFetch: true, resume: nil)))
+        let isSent = peer.received.contains { if case .wholeDelta = $0 { true } else { false } }
+        #expect(isSent)
+    }
+
+    /// Reproducer: a reader could make tables and add columns everywhere.
+    @Test func structuresOfAReaderAreNotTakenUp() {
+        let roles = Roles(["node": .writer, "raw": .reader])
+        let peer = RawPeer(rows: 3, authenticated: "raw", membership: roles.ask)
+        peer.activate()
+        let columns = CBOR.array([.text("value"), .text("evil")])
+        peer.say(.schema(fingerprint: 5, description: columns))
+        #expect(peer.replica.columns == ["value"])
+        #expect(!peer.isClosed)
+        roles.roles["raw"] = .writer
+        peer.say(.schema(fingerprint: 5, description: columns))
+        #expect(peer.replica.columns == ["value", "evil"])
+    }
+
+    /// Reproducer: a role that changed to and fro in the middle of a delta: its end moved the vector over
+    /// rows that had been refused, and nobody ever sent them again.
+    @Test func deltaThatWasRefusedInPartDoesNotCount() throws {
+        let roles = Roles(["node": .writer, "raw": .writer])
+        let peer = RawPeer(rows: 3, authenticated: "raw", membership: roles.ask)
+        peer.greet()
+        peer.say(.state(RawPeer.statement(VersionVector([(RawPeer.origin, UInt64(2))]))))
+        peer.say(.deltaBegin(RawPeer.header(to: 2)))
+        roles.roles["raw"] = .reader
+        peer.say(.chunk(try Self.row(1)))
+        roles.roles["raw"] = .writer
+        peer.say(.chunk(try Self.row(2, isLast: true)))
+        peer.say(.deltaEnd)
+        #expect(peer.replica.vector[RawPeer.origin] == 0)
+        #expect(!peer.isClosed && peer.credits == 2)
+        // It is asked for again.
+        func wants() -> Int {
+            peer.received.count { if case .want(let want) = $0 { want.isFetch } else { false } }
+        }
+        let before = wants()
+        for _ in 0..<8 where wants() == before {
+            peer.say(.ping(1))
+            peer.advance(SyncLimits.checkMilliseconds / 4)
+        }
+        #expect(wants() == before + 1)
+        peer.say(.deltaBegin(RawPeer.header(to: 2)))
+        peer.say(.chunk(try Self.row(1)))
+        peer.say(.chunk(try Self.row(2, isLast: true)))
+        peer.say(.deltaEnd)
+        #expect(peer.replica.vector[RawPeer.origin] == 2)
+        #expect(peer.replica.value("raw1") == "of raw" && peer.replica.value("raw2") == "of raw")
+    }
+}
