@@ -35,8 +35,10 @@ extension SyncEngine {
     /// known from its statements, and from the snapshots that it sent from: it states neither twice. What
     /// a reader has on top is nobody's business.
     private func isStill(_ own: ReplicaSummary) -> Bool {
-        !links.isEmpty
-            && links.values.allSatisfy { peer in
+        // Who has not said yet who it is may be anybody, and again and again.
+        let peers = links.values.filter { $0.session.phase != .greeting }
+        return !peers.isEmpty
+            && peers.allSatisfy { peer in
                 guard peer.isActive, peer.session.incoming == nil, peer.outgoing == nil,
                     peer.inbox.isEmpty, let stated = peer.session.stated
                 else { return false }

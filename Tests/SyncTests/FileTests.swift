@@ -164,7 +164,9 @@ import Wire
         cluster.network.discoverAll()
         cluster.network.run(for: 60_000)
         let all = try [1, 2].map { try cluster.replicas[$0].summary() }
-        #expect(all.allSatisfy { $0.isWhole && $0.vector == all[0].vector })
+        #expect(
+            all.allSatisfy { $0.isWhole && $0.vector == all[0].vector },
+            "\(all) \([1, 2].map { cluster.nodes[$0].engine.peersStatus(cluster.network.now) })")
         #expect(all[0].digest == all[1].digest)
         let shown = try cluster.apps[1].query("SELECT id FROM tasks ORDER BY id")
         #expect(shown.count > 10 && shown.count < 4_000)
