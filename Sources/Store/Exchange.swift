@@ -165,4 +165,9 @@ package protocol SyncReplica: AnyObject {
     /// - Parameter live: origins that others write under now, which are not lost.
     /// - Returns: how many rows it was; 0 when nothing is left to do.
     func reissueLost(except live: Set<Origin>) throws -> Int
+
+    /// Lets deleted rows go that every member has seen, in one short transaction; see ``Replica``.
+    func collect(
+        writers: Set<String>, readers: Set<String>, removals: VersionVector
+    ) throws -> CollectOutcome
 }

@@ -36,6 +36,10 @@ extension GoodbyeMessage.Code {
                 + "with a new home on one of them"
         case .malformed, .tooLarge, .flood:
             "the peer is damaged, of another version or no starling node: check what runs there"
+        case .outOfDate:
+            "the node that is out of date cannot go on with its file: stop it, look there for what was "
+                + "never synced, move its file and its home folder away, and set it up again with "
+                + "an empty file"
         case .storeFailed: "see 'starling doctor' on the machine that reports it"
         default: nil
         }

@@ -24,12 +24,14 @@ package struct GoodbyeMessage: Sendable, Equatable {
         package static let storeFailed = Code(rawValue: 10)
         package static let timeout = Code(rawValue: 11)
         package static let flood = Code(rawValue: 12)
+        /// One of the two has collected what the other has not seen deleted.
+        package static let outOfDate = Code(rawValue: 14)
 
         /// Trying again soon cannot help: a person must act.
         package var isRefusal: Bool {
             switch self {
             case .malformed, .tooLarge, .wrongGroup, .versionTooOld, .versionTooNew,
-                .clonedIdentity, .flood:
+                .clonedIdentity, .flood, .outOfDate:
                 true
             default: false
             }
