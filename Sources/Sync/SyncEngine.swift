@@ -35,6 +35,8 @@ package final class SyncEngine {
     ///    newcomer numbers nothing before its copy has ended, what it had before included.
     /// 2. A node whose file went back (a restored file, a clone) counts as removed and joins again:
     ///    what it once stated is no statement of it any more. `removals` says so to everybody.
+    /// 3. Nobody states a vector that covers a removal before it has issued again what it half received of
+    ///    the removed node.
     package var collectsDeletedRows = false
 
     package internal(set) var book: PeerBook

@@ -25,7 +25,7 @@ package struct GoodbyeMessage: Sendable, Equatable {
         package static let timeout = Code(rawValue: 11)
         package static let flood = Code(rawValue: 12)
         /// One of the two has collected what the other has not seen deleted.
-        package static let outOfDate = Code(rawValue: 14)
+        package static let outOfDate = Code(rawValue: 15)
 
         /// Trying again soon cannot help: a person must act.
         package var isRefusal: Bool {
