@@ -4,7 +4,7 @@
 /// A rule that the simulator breaks on purpose; its name is what `starling-sim --canary` takes.
 ///
 /// Each was shipped by somebody, was caught by a model of this design, or was a defect of this
-/// project. Those about membership and collection stand in the tests' model of the design.
+/// project. Those about who comes and goes stand in the tests' model of the design.
 @usableFromInline package enum Canary: String, CaseIterable, Sendable {
     // The vector.
     case vectorMovedAtStart, vectorMovedWithEachChunk, endAnnouncesHalfReceived
@@ -20,6 +20,9 @@
     case sentBeforeDurable, restoreUnnoticed
     // Constraints and digests.
     case firstComeKeepsUnique, digestsComparedHalfReceived
+    // Collection.
+    case collectedWithoutWholeVector, collectedWhenAcknowledged, hiddenRowsCollected
+    case digestCountsDeleted
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent

@@ -114,6 +114,11 @@ package struct Kernel: Hashable, Sendable {
         return hasInsert && (policy == .addWins || !hasDelete)
     }
 
+    /// No insert or update is alive: nobody sees the row, and nothing contests that.
+    ///
+    /// Such a row has no conflict and may be collected; no digest counts it.
+    package var isDeleted: Bool { !writes.contains { $0.isPresent && !$0.isDelete } }
+
     /// A + and a − are alive together: an update or insert, and a delete, that did not see each
     /// other.
     package var isPresenceContested: Bool {

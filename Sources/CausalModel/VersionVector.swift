@@ -78,6 +78,14 @@ package struct VersionVector: Hashable, Sendable {
         return result
     }
 
+    /// The greatest vector that both cover. Complexity: O(entries × log entries).
+    package mutating func meet(_ other: VersionVector) {
+        for index in entries.indices {
+            entries[index].number = min(entries[index].number, other[entries[index].origin])
+        }
+        entries.removeAll { $0.number == 0 }
+    }
+
     /// How many dots of `self` lie beyond `other`.
     package func distance(beyond other: VersionVector) -> UInt64 {
         entries.reduce(0) { sum, entry in

@@ -10,7 +10,7 @@ enum Bookkeeping {
     static let formatVersion: Int64 = 1
 
     static let schema = """
-        -- Single facts: format, nonce, clock, the current origin's ordinal.
+        -- Single facts: format, nonce, clock, the current origin's ordinal, the floor.
         CREATE TABLE IF NOT EXISTS _starling_meta(
             name TEXT NOT NULL PRIMARY KEY, value) WITHOUT ROWID;
         -- Origins by local ordinal; seen is the version vector's number for it, 0 when only named.
@@ -32,8 +32,8 @@ enum Bookkeeping {
         CREATE TABLE IF NOT EXISTS _starling_layout(
             tbl INTEGER NOT NULL, id INTEGER NOT NULL, columns BLOB NOT NULL,
             PRIMARY KEY(tbl, id)) WITHOUT ROWID;
-        -- One kernel a row. record: RowRecord; hash: its part of the digest; context: the snapshot
-        -- it was half received from, or NULL.
+        -- One kernel a row. record: RowRecord; hash: of its content, its part of the digest unless it
+        -- is deleted; context: the snapshot it was half received from, or NULL.
         CREATE TABLE IF NOT EXISTS _starling_row(
             tbl INTEGER NOT NULL, key BLOB NOT NULL, record BLOB NOT NULL, hash INTEGER NOT NULL,
             context INTEGER, PRIMARY KEY(tbl, key)) WITHOUT ROWID;
@@ -60,7 +60,7 @@ enum Bookkeeping {
         CREATE TABLE IF NOT EXISTS _starling_peer(
             node TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, vector BLOB NOT NULL,
             seen INTEGER NOT NULL) WITHOUT ROWID;
-        """ + authors
+        """ + authors + deletedRows
 
     /// Beside what files of earlier versions have.
     static let authors = """
@@ -68,6 +68,18 @@ enum Bookkeeping {
         -- Which node numbers, or numbered, under which origin, as it said itself.
         CREATE TABLE IF NOT EXISTS _starling_author(
             origin BLOB NOT NULL PRIMARY KEY, node TEXT NOT NULL) WITHOUT ROWID;
+        """
+
+    /// The same.
+    static let deletedRows = """
+
+        -- Deleted rows that nothing contests, each under one of its live dots: only when members have
+        -- that one is the row looked at, and then it goes, or waits under another.
+        CREATE TABLE IF NOT EXISTS _starling_deleted(
+            tbl INTEGER NOT NULL, key BLOB NOT NULL, origin INTEGER NOT NULL,
+            number INTEGER NOT NULL, PRIMARY KEY(tbl, key)) WITHOUT ROWID;
+        -- For collecting: rows that wait under a dot that all members have.
+        CREATE INDEX IF NOT EXISTS _starling_deleted_dot ON _starling_deleted(origin, number);
         """
 
     static func meta(_ name: String, in connection: Connection) throws -> Value? {
@@ -80,9 +92,8 @@ enum Bookkeeping {
             [.string(name), value])
     }
 
-    /// True when the file has bookkeeping.
-    static func exists(in connection: Connection) throws -> Bool {
-        try connection.integer(
-            "SELECT count(*) FROM sqlite_schema WHERE name = '_starling_meta'") == 1
+    /// True when the file has this table.
+    static func exists(_ table: String, in connection: Connection) throws -> Bool {
+        try connection.first("SELECT 1 FROM sqlite_schema WHERE name = ?1", [.string(table)]) != nil
     }
 }

@@ -13,14 +13,16 @@ package struct ReplicaSummary: Sendable, Equatable {
     package var isWhole: Bool
     /// A hash of the live dots beyond the vector; 0 when whole.
     package var beyondHash: UInt64
-    /// Over all synced content; comparable between whole replicas with equal vectors.
+    /// Over all synced content but deleted rows; comparable between whole replicas with equal vectors.
     package var digest: UInt64
     /// Over the structures of all tables the replica knows.
     package var schemaFingerprint: UInt64
+    /// What was collected here. Who has not seen all of it is out of date.
+    package var floor: VersionVector
 
     package init(
         origin: Origin, vector: VersionVector, isWhole: Bool, beyondHash: UInt64, digest: UInt64,
-        schemaFingerprint: UInt64
+        schemaFingerprint: UInt64, floor: VersionVector = VersionVector()
     ) {
         self.origin = origin
         self.vector = vector
@@ -28,6 +30,7 @@ package struct ReplicaSummary: Sendable, Equatable {
         self.beyondHash = beyondHash
         self.digest = digest
         self.schemaFingerprint = schemaFingerprint
+        self.floor = floor
     }
 }
 
@@ -165,4 +168,9 @@ package protocol SyncReplica: AnyObject {
     /// - Parameter live: origins that others write under now, which are not lost.
     /// - Returns: how many rows it was; 0 when nothing is left to do.
     func reissueLost(except live: Set<Origin>) throws -> Int
+
+    /// Lets deleted rows go that every member has seen, in one short transaction; see ``Replica``.
+    func collect(
+        writers: Set<String>, readers: Set<String>, removals: VersionVector
+    ) throws -> CollectOutcome
 }

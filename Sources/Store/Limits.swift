@@ -6,6 +6,8 @@ package enum Limits {
     package static let foldEntriesMax = 2_000
     /// Rows looked at in one write transaction of a scan.
     package static let scanRowsMax = 2_000
+    /// Deleted rows looked at in one write transaction of a collection.
+    package static let collectRowsMax = 1_000
     /// Rows in one chunk of a delta; one chunk is one write transaction of the receiver.
     package static let chunkRowsMax = 1_500
     /// Bytes of a chunk after which no further row is added. One row may be larger.
@@ -21,6 +23,7 @@ package enum Limits {
     package struct Bounds: Sendable {
         package var foldEntriesMax = Limits.foldEntriesMax
         package var scanRowsMax = Limits.scanRowsMax
+        package var collectRowsMax = Limits.collectRowsMax
         package var chunkRowsMax = Limits.chunkRowsMax
         package var chunkBytesMax = Limits.chunkBytesMax
         package var parkedEagerMax = Limits.parkedEagerMax

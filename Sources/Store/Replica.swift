@@ -39,6 +39,8 @@ package final class Replica {
     var ordinals: [Origin: Int] = [:]
     package internal(set) var vector = VersionVector()
     package internal(set) var origin = Origin(high: 0, low: 0)
+    /// Every dot that was collected here. Whoever has not seen it is out of date.
+    package internal(set) var floor = VersionVector()
     var clock = Stamp.zero
     var tables: [Int64: TableEntry] = [:]
     var schemaVersion: Int64 = -1
@@ -118,6 +120,7 @@ package final class Replica {
         }
         try translated {
             try reload()
+            try queueDeletedRowsIfNew()
             if isBroken(.foldBeforeMarker) { try rearmIfNeeded() }
         }
     }
@@ -141,17 +144,18 @@ package final class Replica {
             """)
         // The triggers of the app and the capture triggers are for the app's own writes.
         try connection.enableTriggers(false)
-        if try Bookkeeping.exists(in: connection) {
+        if try Bookkeeping.exists("_starling_meta", in: connection) {
             let version = try Bookkeeping.meta("format", in: connection)
             guard version == .integer(Bookkeeping.formatVersion) else {
                 throw StoreError(
                     .newerFormat,
                     "the file was written by another version of Starling: update this one")
             }
-            if try connection.integer(
-                "SELECT count(*) FROM sqlite_schema WHERE name = '_starling_author'") == 0
-            {
+            if try !Bookkeeping.exists("_starling_author", in: connection) {
                 try connection.transaction { try connection.execute(Bookkeeping.authors) }
+            }
+            if try !Bookkeeping.exists("_starling_deleted", in: connection) {
+                try connection.transaction { try connection.execute(Bookkeeping.deletedRows) }
             }
             return
         }
@@ -159,6 +163,7 @@ package final class Replica {
             try connection.execute(Bookkeeping.schema)
             try Bookkeeping.setMeta(
                 "format", .integer(Bookkeeping.formatVersion), in: connection)
+            try Bookkeeping.setMeta("floor", .blob(VersionVector().encoded), in: connection)
         }
     }
 
@@ -298,6 +303,11 @@ package final class Replica {
         if case .integer(let raw)? = try Bookkeeping.meta("clock", in: connection), raw >= 0 {
             clock = Stamp(raw: UInt64(raw))
             savedClockRaw = clock.raw
+        }
+        switch try Bookkeeping.meta("floor", in: connection) {
+        case .blob(let bytes)?: floor = try VersionVector(decoding: bytes)
+        case nil: floor = VersionVector()
+        default: throw StoreError(.damaged, "what was collected from the file is not readable")
         }
         if case .integer(let ordinal)? = try Bookkeeping.meta("origin", in: connection),
             origins.indices.contains(Int(ordinal))

@@ -23,6 +23,10 @@ struct Row {
     var isHollow = false
     /// True when the file has a kernel for the row.
     var isStored = false
+
+    /// Its part of the table's digest. Nodes collect deleted rows at different moments, and those that
+    /// still hold one must not differ from those that do not: no deleted row counts.
+    var counted: UInt64 { kernel.isDeleted && !isBroken(.digestCountsDeleted) ? 0 : hash }
 }
 
 /// Reads kernels and their values through one connection: the writer's, or a snapshot's.
@@ -138,9 +142,10 @@ extension Replica {
             originIndex: { self.ordinals[$0] ?? 0 },
             layout: { try self.layout(of: $0, entry: entry) })
         try bindRow(entry, key: key, row: row, record: record)
-        entry.digest = entry.digest &- (old?.hash ?? 0) &+ row.hash
+        entry.digest = entry.digest &- (old?.counted ?? 0) &+ row.counted
         changedTables.insert(entry.id)
         try saveHeads(entry, key: key, old: old?.kernel, new: row.kernel)
+        try saveDeleted(entry, key: key, old: old?.kernel, new: row.kernel)
         if row.kernel.writes.count > 1 || (old?.kernel.writes.count ?? 0) > 1 {
             try saveConflicts(entry, key: key, old: old?.kernel, new: row.kernel)
         }
@@ -177,7 +182,7 @@ extension Replica {
         return heads
     }
 
-    private func saveHeads(_ entry: TableEntry, key: [UInt8], old: Kernel?, new: Kernel) throws {
+    func saveHeads(_ entry: TableEntry, key: [UInt8], old: Kernel?, new: Kernel) throws {
         let before = old.map(Replica.heads) ?? []
         let after = Replica.heads(new)
         for dot in before where !after.contains(dot) {

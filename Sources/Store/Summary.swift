@@ -15,7 +15,8 @@ extension Replica: SyncReplica {
             summarizedDataVersion = foldedDataVersion
             return ReplicaSummary(
                 origin: origin, vector: vector, isWhole: beyond.count == 0,
-                beyondHash: beyond.hash, digest: digest, schemaFingerprint: schemaFingerprint)
+                beyondHash: beyond.hash, digest: digest, schemaFingerprint: schemaFingerprint,
+                floor: floor)
         }
     }
 
@@ -30,7 +31,8 @@ extension Replica: SyncReplica {
         }
     }
 
-    /// Over all synced content: the tables' sums, each bound to its table's name.
+    /// Over all synced content less the deleted rows: the tables' sums, each bound to its table's
+    /// name.
     package var digest: UInt64 {
         tables.values.reduce(0) { sum, entry in
             // A table without rows counts for nothing, so that it does not matter who knows it.

@@ -20,16 +20,20 @@ package struct KernelFacts: Sendable {
 extension Replica {
     /// Gives every kernel to `body`, by table and key. Complexity: O(rows).
     package func forEachKernel(_ body: (KernelFacts) throws -> Void) throws {
+        for entry in tables.values.sorted(by: { $0.name < $1.name }) {
+            try forEachKernel(of: entry, body)
+        }
+    }
+
+    func forEachKernel(of entry: TableEntry, _ body: (KernelFacts) throws -> Void) throws {
         try translated {
-            for entry in tables.values.sorted(by: { $0.name < $1.name }) {
-                try forEachKey(entry) { key in
-                    guard let row = try load(entry, key: key) else { return }
-                    try body(
-                        KernelFacts(
-                            table: entry.name, key: key, kernel: row.kernel, isShown: row.isShown,
-                            isVisible: row.kernel.isVisible(entry.policy),
-                            columns: entry.columns.map(\.name)))
-                }
+            try forEachKey(entry) { key in
+                guard let row = try load(entry, key: key) else { return }
+                try body(
+                    KernelFacts(
+                        table: entry.name, key: key, kernel: row.kernel, isShown: row.isShown,
+                        isVisible: row.kernel.isVisible(entry.policy),
+                        columns: entry.columns.map(\.name)))
             }
         }
     }
@@ -58,7 +62,8 @@ extension Replica {
                     let name = "\(entry.name) row \(key)"
                     let hash = RowHash.of(row.kernel, key: key, entry: entry, scratch: &scratch)
                     if hash != row.hash { found.append("\(name): the hash is not of its content") }
-                    sum &+= row.hash
+                    sum &+= row.counted
+                    found += try queueProblems(entry, key: key, row.kernel, name: name)
                     for head in Replica.heads(row.kernel) {
                         heads.insert([
                             .integer(Int64(ordinals[head.origin] ?? -1)),
@@ -80,6 +85,12 @@ extension Replica {
                     found.append("\(entry.name): the table has rows without a kernel")
                 }
             }
+            let lost = try connection.integer(
+                """
+                SELECT count(*) FROM _starling_deleted d WHERE NOT EXISTS(
+                    SELECT 1 FROM _starling_row r WHERE r.tbl = d.tbl AND r.key = d.key)
+                """)
+            if lost != 0 { found.append("\(lost ?? 0) rows wait to be collected and are gone") }
             let index = Set(
                 try connection.query("SELECT origin, number, tbl, key FROM _starling_dot"))
             if index != heads {
@@ -89,6 +100,27 @@ extension Replica {
             }
             return found
         }
+    }
+
+    /// A deleted row waits under one of its dots, and no other row waits.
+    private func queueProblems(
+        _ entry: TableEntry, key: [UInt8], _ kernel: Kernel, name: String
+    ) throws -> [String] {
+        let place = try connection.query(
+            "SELECT origin, number FROM _starling_deleted WHERE tbl = ?1 AND key = ?2",
+            [.integer(entry.id), .blob(key)])
+        let isDeleted = isCollectable(kernel, entry)
+        guard isDeleted, let found = place.first else {
+            if isDeleted { return ["\(name): deleted, and waits for nobody"] }
+            return place.isEmpty ? [] : ["\(name): waits to be collected and is not deleted"]
+        }
+        let isKnown = kernel.writes.contains { write in
+            found == [
+                .integer(Int64(ordinals[write.dot.origin] ?? -1)),
+                .integer(Int64(write.dot.number)),
+            ]
+        }
+        return isKnown ? [] : ["\(name): waits under a dot that it has not"]
     }
 
     private func placeProblems(_ entry: TableEntry, _ row: Row, name: String, isParked: Bool)

@@ -34,6 +34,7 @@ extension SyncEngine {
         lastChoice += 1
         peer.ownChoice = lastChoice
         peer.isStateDue = true
+        peer.stateLook = looks + 1
         wantRefresh(at: now)
     }
 
@@ -94,8 +95,11 @@ extension SyncEngine {
         noteAuthor(peer, state.origin)
         try replica.noteStatement(of: hello.node, name: hello.name, vector: state.vector)
         peer.lastNoteAt = now
+        wantCollection(now)
+        guard try !refuseOutdated(peer, now) else { return }
         peer.progressAt = now
         if let record = peer.record { book.activated(record, now: now) }
+        peer.isAnnounced = true
         onEvent?(.connected(node: hello.node, name: hello.name))
         compareDigests(peer, now)
     }
@@ -195,7 +199,6 @@ extension SyncEngine {
         _ peer: PeerLink, reason: String, refusal: GoodbyeMessage.Code?, _ now: Milliseconds
     ) {
         guard links.removeValue(forKey: peer.id) != nil else { return }
-        let wasActive = peer.isActive
         let isHalfDone = peer.session.incoming != nil
         peer.closeSource()
         peer.session.close()
@@ -215,7 +218,7 @@ extension SyncEngine {
                 heldFor: peer.session.activeAt.map { now - $0 } ?? 0, now: now,
                 jitter: jitter(SyncLimits.backoffJitterMilliseconds))
         }
-        if wasActive, let node {
+        if peer.isAnnounced, let node {
             onEvent?(.disconnected(node: node, reason: reason))
         } else if refusal?.isRefusal == true {
             onEvent?(

@@ -40,6 +40,10 @@ package enum SyncLimits {
     /// Nothing moves for this long although rows lie beyond every vector: nobody brings the rest.
     package static let stillMilliseconds: Milliseconds = 30_000
 
+    /// Deleted rows are looked at at most this often, and slice by slice when many can go.
+    package static let collectGapMilliseconds: Milliseconds = 5_000
+    package static let collectSliceMilliseconds: Milliseconds = 20
+
     // MARK: Store
     package static let storeRetryMilliseconds: ClosedRange<Milliseconds> = 5...200
     package static let storeTroubleMilliseconds: Milliseconds = 1_000

@@ -14,7 +14,8 @@ package struct Membership: Sendable, Equatable {
 
     /// By node; this node's own, once it is known to be a member.
     package var roles: [String: Role]
-    /// The dots by which members were removed.
+    /// The dots by which members were removed, or made readers; any more changes of the list do no
+    /// harm.
     package var removals: VersionVector
 
     package init(roles: [String: Role], removals: VersionVector = VersionVector()) {

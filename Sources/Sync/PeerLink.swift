@@ -73,6 +73,8 @@ final class PeerLink {
 
     // Statements.
     var isStateDue = false
+    /// The look at the replica that the state waits for.
+    var stateLook = Int.max
     var told: StatementMessage?
     /// The fingerprints of both sides when the structures were last sent.
     var schemaSent: (own: UInt64, theirs: UInt64?)?
@@ -89,6 +91,8 @@ final class PeerLink {
     var record: PeerBook.RecordID?
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
+    /// The host was told that the peer is connected.
+    var isAnnounced = false
     var isDivergent = false
     /// The peer's count in its `state`, when it is the one that decides; and our own.
     var choice: UInt64 = 0

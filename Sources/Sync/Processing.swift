@@ -87,6 +87,7 @@ extension SyncEngine {
     }
 
     private func perform(_ effect: Effect, _ peer: PeerLink, _ now: Milliseconds) throws {
+        if effect.bringsRows, try refuseOutdated(peer, now) { return }
         switch effect {
         case .send(let message): send(message, peer, now)
         case .refuse(let error): refuse(peer, error, now)
@@ -187,6 +188,14 @@ extension SyncEngine {
 }
 
 extension Effect {
+    /// Something of the peer's replica comes into this one.
+    fileprivate var bringsRows: Bool {
+        switch self {
+        case .apply, .finish, .applyWhole: true
+        default: false
+        }
+    }
+
     /// Work of the store that others should not wait behind.
     fileprivate var isHeavy: Bool {
         switch self {

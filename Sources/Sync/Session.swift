@@ -36,7 +36,10 @@ package struct Session: Sendable {
     package private(set) var stated: StatementMessage?
     /// What the peer has for certain: its statements and the snapshots it sent from.
     package private(set) var peerHas = VersionVector()
-    /// That, and what it will have when it has read all we sent: the base of the next delta.
+    /// What it was ever seen to have on this connection. A statement may be older than the snapshot of
+    /// a delta that was sent before it.
+    package private(set) var peerHad = VersionVector()
+    /// What it has, and what it will have when it has read all we sent: the base of the next delta.
     package private(set) var known = VersionVector()
 
     // Flow.
@@ -245,12 +248,14 @@ package struct Session: Sendable {
     /// What a peer sends from is its own vector.
     private mutating func saw(_ header: HeaderMessage) {
         peerHas.join(header.snapshot)
+        peerHad.join(header.snapshot)
         known.join(header.snapshot)
     }
 
     private mutating func note(_ statement: StatementMessage) {
         stated = statement
         peerHas = statement.vector
+        peerHad.join(statement.vector)
         known.join(statement.vector)
     }
 

@@ -15,7 +15,8 @@ extension SyncEngine {
     /// Sends what is due of: the state that opens a session, the schema, a statement.
     func announce(_ peer: PeerLink, _ now: Milliseconds) {
         guard let own else { return }
-        if peer.isStateDue {
+        // What was sent on an earlier connection must not seem to be forgotten: after a fresh look only.
+        if peer.isStateDue, looks >= peer.stateLook {
             peer.isStateDue = false
             send(.state(statement(for: peer, own, choice: peer.ownChoice)), peer, now)
         }
@@ -71,7 +72,7 @@ extension SyncEngine {
         throws
     {
         try checkOrigin(peer, statement, now)
-        guard links[peer.id] != nil else { return }
+        guard links[peer.id] != nil, try !refuseOutdated(peer, now) else { return }
         noteAuthor(peer, statement.origin)
         noteLater(peer, now)
         if let own, peer.pull == .requested, peer.session.incoming == nil,
@@ -101,6 +102,7 @@ extension SyncEngine {
             try replica.noteStatement(
                 of: hello.node, name: hello.name, vector: peer.session.peerHas)
             peer.lastNoteAt = now
+            wantCollection(now)
         } catch {
             let isBusy = isRetryable(error)
             peer.noteDueAt =

@@ -20,11 +20,25 @@ package final class SyncEngine {
     /// Told of everything that happens; must not call the engine back.
     package var onEvent: ((SyncEvent) -> Void)?
 
-    /// Who belongs to the group now; nil, or a door that gives nil, admits everybody as a writer.
+    /// Who belongs to the group now; nil, or a door that gives nil, admits everybody as a writer, and nothing
+    /// is ever collected.
     ///
     /// Asked often: it must be cheap, must see what the replica has just taken in, and must not call the
     /// engine back.
     package var membership: (() -> Membership?)?
+
+    /// Whether deleted rows go for good once all members have seen their deletes.
+    ///
+    /// Off until the host keeps what collection relies on, beyond a list of members that is complete
+    /// as far as the replica's vector goes:
+    /// 1. Nobody's change is taken whose first change does not follow, in its own vector, its JOIN: a
+    ///    newcomer numbers nothing before its copy has ended, what it had before included.
+    /// 2. A node whose file went back (a restored file, a clone) counts as removed and joins again:
+    ///    what it once stated is no statement of it any more. `removals` says so to everybody.
+    /// 3. Nobody states a vector that covers a removal before it has issued again what it half received of
+    ///    the removed node.
+    /// 4. A reader that becomes a writer numbers again what it wrote before.
+    package var collectsDeletedRows = false
 
     package internal(set) var book: PeerBook
     var links: [LinkID: PeerLink] = [:]
@@ -34,6 +48,8 @@ package final class SyncEngine {
     package internal(set) var own: ReplicaSummary?
     var refreshAt: Milliseconds?
     var lastRefreshAt: Milliseconds?
+    /// How often the replica was looked at with success.
+    var looks = 0
     private var refreshDelay = SyncLimits.storeRetryMilliseconds.lowerBound
     var lastChoice: UInt64 = 0
     /// Processes of a peer that were replaced by a newer one: their return means a clone.
@@ -42,6 +58,9 @@ package final class SyncEngine {
     /// Since when nothing moved although rows lie beyond the vector.
     var stillSince: Milliseconds?
     var isReissuing = false
+    /// When deleted rows are looked at next; nil while nothing was learned since.
+    var collectAt: Milliseconds?
+    var lastCollectAt: Milliseconds?
     /// The one link that bulk rows are fetched from.
     var pulling: LinkID?
 
@@ -266,11 +285,13 @@ package final class SyncEngine {
         schedulePulls(now)
         for peer in sortedLinks where peer.isActive { push(peer, now) }
         reissueLost(now)
+        collect(now)
         plannedWake = earliestDeadline(now)
     }
 
     private func earliestDeadline(_ now: Milliseconds) -> Milliseconds? {
         var earliest = min(refreshAt ?? .max, book.nextDeadline ?? .max, reissueDeadline)
+        earliest = min(earliest, collectAt ?? .max)
         for peer in links.values {
             earliest = min(earliest, peer.session.nextDeadline)
             earliest = min(earliest, peer.hasMore ? now : peer.blockedUntil ?? .max)
@@ -294,10 +315,12 @@ package final class SyncEngine {
         do {
             let summary = try replica.summary()
             lastRefreshAt = now
+            looks += 1
             refreshDelay = SyncLimits.storeRetryMilliseconds.lowerBound
             let previous = own
             own = summary
-            if previous != summary { ownChanged(summary, now) }
+            wantCollection(now)
+            if previous != summary { ownChanged(summary, after: previous, now) }
         } catch {
             let isBusy = isRetryable(error)
             wantRefresh(at: now + (isBusy ? refreshDelay : SyncLimits.storeTroubleMilliseconds))
@@ -306,13 +329,17 @@ package final class SyncEngine {
         }
     }
 
-    private func ownChanged(_ summary: ReplicaSummary, _ now: Milliseconds) {
+    private func ownChanged(
+        _ summary: ReplicaSummary, after previous: ReplicaSummary?, _ now: Milliseconds
+    ) {
         for peer in sortedLinks where peer.isActive {
             if peer.told.map({ !$0.says(summary) || $0.accepts != mayWrite(peer) }) ?? true {
                 wantStatement(peer, at: now + SyncLimits.statementDelayMilliseconds)
             }
             compareDigests(peer, now)
         }
+        guard summary.floor != previous?.floor else { return }
+        for peer in sortedLinks where peer.isActive { _ = try? refuseOutdated(peer, now) }
     }
 
     /// Continues under a new origin; everybody is told.

@@ -40,6 +40,10 @@ extension GoodbyeMessage.Code {
             "if it has just let this node in, that ends by itself; otherwise this node was removed, and "
                 + "comes back by a new invitation and a new home folder"
         case .notMember: "to let it in again, run 'starling invite' here and 'starling join' there"
+        case .outOfDate:
+            "the node that is out of date cannot go on with its file: stop it, look there for what was "
+                + "never synced, move its file and its home folder away, and set it up again with "
+                + "an empty file"
         case .storeFailed: "see 'starling doctor' on the machine that reports it"
         default: nil
         }

@@ -17,6 +17,8 @@ package enum SyncEvent: Sendable, Equatable {
     case author(node: String, origin: Origin)
     /// Rows that only an origin of this replica's past could have completed have a new dot.
     case reissued(rows: Int)
+    /// Deleted rows that all members had seen deleted are gone for good.
+    case collected(rows: Int)
     /// The store failed for good; it is tried again, and nothing is lost.
     case storeTrouble(String)
 }

@@ -47,10 +47,12 @@ extension StatementMessage {
         self.init(
             origin: summary.origin, vector: summary.vector, isWhole: summary.isWhole,
             beyondHash: summary.beyondHash, digest: summary.digest,
-            schemaFingerprint: summary.schemaFingerprint, choice: choice, credit: credit)
+            schemaFingerprint: summary.schemaFingerprint, floor: summary.floor, choice: choice,
+            credit: credit)
     }
 
-    /// True when a peer that was told this learns nothing from a statement of `summary`.
+    /// True when a peer that was told this learns nothing from a statement of `summary`. The floor
+    /// rises only over what all members have said that they have: nobody waits for it.
     func says(_ summary: ReplicaSummary) -> Bool {
         origin == summary.origin && vector == summary.vector && isWhole == summary.isWhole
             && beyondHash == summary.beyondHash && schemaFingerprint == summary.schemaFingerprint

@@ -28,12 +28,14 @@ package struct GoodbyeMessage: Sendable, Equatable {
         package static let notMember = Code(rawValue: 13)
         /// The peer refused this node's key in TLS; it sends no goodbye.
         package static let unknownKey = Code(rawValue: 14)
+        /// One of the two has collected what the other has not seen deleted.
+        package static let outOfDate = Code(rawValue: 15)
 
         /// Trying again soon cannot help: a person must act.
         package var isRefusal: Bool {
             switch self {
             case .malformed, .tooLarge, .wrongGroup, .versionTooOld, .versionTooNew,
-                .clonedIdentity, .flood, .notMember:
+                .clonedIdentity, .flood, .notMember, .outOfDate:
                 true
             default: false
             }

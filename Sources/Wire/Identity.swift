@@ -82,6 +82,8 @@ package struct StatementMessage: Sendable, Equatable {
     package var beyondHash: UInt64
     package var digest: UInt64
     package var schemaFingerprint: UInt64
+    /// What the sender has collected. Who has not seen all of it is out of date.
+    package var floor: VersionVector
     /// In a `state`: the sender's count of connections it has settled on.
     package var choice: UInt64
     /// In a `statement`: chunks applied since the last credit.
@@ -91,7 +93,8 @@ package struct StatementMessage: Sendable, Equatable {
 
     package init(
         origin: Origin, vector: VersionVector, isWhole: Bool, beyondHash: UInt64, digest: UInt64,
-        schemaFingerprint: UInt64, choice: UInt64 = 0, credit: Int = 0
+        schemaFingerprint: UInt64, floor: VersionVector = VersionVector(), choice: UInt64 = 0,
+        credit: Int = 0
     ) {
         self.origin = origin
         self.vector = vector
@@ -99,6 +102,7 @@ package struct StatementMessage: Sendable, Equatable {
         self.beyondHash = beyondHash
         self.digest = digest
         self.schemaFingerprint = schemaFingerprint
+        self.floor = floor
         self.choice = choice
         self.credit = credit
     }
@@ -111,6 +115,7 @@ package struct StatementMessage: Sendable, Equatable {
         fields["b"] = .unsigned(beyondHash)
         fields["d"] = .unsigned(digest)
         fields["s"] = .unsigned(schemaFingerprint)
+        if !floor.isEmpty { fields["f"] = .bytes(encodeVector(floor)) }
         fields["h"] = .unsigned(choice)
         fields["c"] = .unsigned(UInt64(max(0, credit)))
         fields["a"] = .bool(accepts)
@@ -125,6 +130,7 @@ package struct StatementMessage: Sendable, Equatable {
         beyondHash = try fields.number("b")
         digest = try fields.number("d")
         schemaFingerprint = try fields.number("s")
+        floor = try fields["f"] == nil ? VersionVector() : fields.vector("f")
         choice = try fields.number("h")
         credit = try fields.count("c", max: WireLimits.creditMax)
         accepts = fields["a"] == nil ? true : try fields.flag("a")

@@ -27,6 +27,17 @@ import Testing
         try JoinLaws<VersionVector> { $0.joined($1) }.check(Self.all)
     }
 
+    @Test func meetIsASemilatticeOfGreatestLowerBounds() throws {
+        func meet(_ left: VersionVector, _ right: VersionVector) -> VersionVector {
+            var result = left
+            result.meet(right)
+            return result
+        }
+        try JoinLaws<VersionVector>(meet).check(Self.all)
+        try OrderLaws<VersionVector> { $0.covers($1) }.checkLeastUpperBound(Self.all, meet)
+        for vector in Self.all { #expect(meet(vector, VersionVector()).isEmpty) }
+    }
+
     @Test func aCoveredVectorAddsNothing() {
         for left in Self.all {
             for right in Self.all {

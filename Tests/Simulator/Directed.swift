@@ -10,7 +10,7 @@ import Values
 enum Directed {
     /// What failed; empty when all hold.
     static func run() throws -> [String] {
-        try deltaBelowBase() + unreadRows()
+        try deltaBelowBase() + unreadRows() + collectedTooEarly() + collectedHidden()
     }
 
     /// Reproducer: starling-sim --seed 7009793 --nodes 2 --steps 2. A program rebuilds a table and changes
@@ -79,5 +79,73 @@ enum Directed {
         }
         let rows = try Connection(path: folder.file("receiver")).query("SELECT a, b FROM t")
         return ["a delta below its base was taken, and shows \(rows)"]
+    }
+
+    // MARK: Collection
+
+    /// Two replicas of one table with one row, in which each then makes a change of its own.
+    private static func pair(
+        _ policy: PresencePolicy, _ folder: TemporaryDirectory, _ changes: [String]
+    ) throws -> [Replica] {
+        let names = ["zero", "one"]
+        var replicas: [Replica] = []
+        for (index, name) in names.enumerated() {
+            let one = try replica(name, in: folder, UInt64(index + 1))
+            try Connection(path: folder.file(name)).execute(
+                "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b)")
+            _ = try one.track(["t"], policy: policy)
+            try one.finishScans()
+            replicas.append(one)
+        }
+        try Connection(path: folder.file("zero")).execute("INSERT INTO t VALUES(1, 'kept', 'old')")
+        try send(replicas[0], replicas[1])
+        for (name, change) in zip(names, changes) {
+            try Connection(path: folder.file(name)).execute(change)
+        }
+        return replicas
+    }
+
+    private static func send(_ from: Replica, _ to: Replica) throws {
+        let base = try to.summary().vector
+        guard let delta = try from.openDelta(base: base, resume: nil) else { return }
+        defer { delta.close() }
+        while let chunk = try delta.next() { _ = try to.apply(chunk, of: delta.header) }
+        _ = try to.finish(delta.header)
+    }
+
+    private static func collect(_ replica: Replica, after other: Replica) throws {
+        let vector = try other.summary().vector
+        try replica.noteStatement(of: "other", name: "other", vector: vector)
+        _ = try replica.collect(writers: ["other"], readers: [], removals: VersionVector())
+    }
+
+    /// One has seen the delete, and before that changed the row: the whole row must come back.
+    private static func collectedTooEarly() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["DELETE FROM t", "UPDATE t SET b = 'new'"])
+        try send(pair[0], pair[1])
+        try collect(pair[0], after: pair[1])
+        try send(pair[1], pair[0])
+        try send(pair[0], pair[1])
+        let rows = try ["zero", "one"].map {
+            try Connection(path: folder.file($0)).query("SELECT a, b FROM t")
+        }
+        let wanted: [[Value]] = [[.string("kept"), .string("new")]]
+        return rows == [wanted, wanted]
+            ? [] : ["a row collected before a change of it came shows \(rows)"]
+    }
+
+    /// A delete hides an update: both are listed until a person decides.
+    private static func collectedHidden() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.deleteWins, folder, ["DELETE FROM t", "UPDATE t SET b = 'new'"])
+        for _ in 0..<2 {
+            try send(pair[0], pair[1])
+            try send(pair[1], pair[0])
+        }
+        try collect(pair[0], after: pair[1])
+        let listed = try pair.map { try $0.conflicts().map(\.kind) }
+        return listed == [[.presence], [.presence]]
+            ? [] : ["of a row that was collected, what lost is listed as \(listed)"]
     }
 }

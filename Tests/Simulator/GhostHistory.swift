@@ -146,21 +146,43 @@ struct GhostHistory {
         return failures
     }
 
-    /// A whole replica holds just what lives under its vector.
-    func checkWhole(_ content: Content, vector: VersionVector) -> [String] {
+    /// A row may go when it is deleted, nobody contests that, and nobody has a change of it still to
+    /// come whose writer had not seen all of it.
+    func checkCollected(
+        _ name: RowName, _ gone: [Dot: Write], vector: VersionVector, heldElsewhere: [Dot]
+    ) -> [String] {
+        var failures: [String] = []
+        if gone.values.contains(where: { $0.isPresent && !$0.isDelete }) {
+            failures.append("collected \(name), which an insert or update keeps")
+        }
+        for dot in heldElsewhere where !covers(vector, dot) {
+            guard let event = events[name]?[dot], !event.saw.isSuperset(of: gone.keys) else {
+                continue
+            }
+            failures.append(
+                "collected \(name), and a change of it that had not seen that is to come")
+        }
+        return failures
+    }
+
+    /// A whole replica holds just what lives under its vector, less what it has collected.
+    func checkWhole(_ content: Content, vector: VersionVector, collected: Content) -> [String] {
         var failures: [String] = []
         for name in Set(events.keys).union(content.keys) {
             let wanted = alive(name, under: vector)
-            // A write that holds only columns without values says nothing that could be lost.
-            let held = (content[name] ?? [:]).filter {
-                $0.value.isPresent || !$0.value.cells.isEmpty
-            }
+            let held = Self.spoken(content[name])
+            if held.isEmpty, wanted == Self.spoken(collected[name]) { continue }
             if held != wanted {
                 failures.append(
                     "holds of \(name)\n\(Self.text(held))\n  and not\n\(Self.text(wanted))")
             }
         }
         return failures
+    }
+
+    /// Less what holds only columns without values: that says nothing that could be lost.
+    private static func spoken(_ writes: [Dot: Write]?) -> [Dot: Write] {
+        (writes ?? [:]).filter { $0.value.isPresent || !$0.value.cells.isEmpty }
     }
 
     private static func text(_ writes: [Dot: Write]) -> String {

@@ -41,6 +41,7 @@ extension Simulation {
         }
         note("equal after \(network.now - start) ms")
         try expectQuiet()
+        try expectCollected()
         try expectEqual()
         try inspect()
     }
@@ -110,6 +111,29 @@ extension Simulation {
         try throwIfFailed()
     }
 
+    /// When all are connected, no deleted row is left that nothing contests.
+    private func expectCollected() throws {
+        guard plan.collects else { return }
+        let end = network.now + Self.convergenceMax
+        while network.now < end, try !deletedRows().allSatisfy({ $0 == 0 }) {
+            network.run(for: 1_000)
+        }
+        for (machine, rows) in zip(machines, try deletedRows()) where rows > 0 {
+            fail(["keeps \(rows) deleted rows for ever"], machine)
+        }
+        if !isConverged() { fail("not equal any more: \(standing)") }
+        try throwIfFailed()
+    }
+
+    private func deletedRows() throws -> [Int] {
+        try machines.map { machine in
+            machine.enterNode()
+            return try machine.replica?.deletedRowFacts(
+                writers: [], readers: [], removals: VersionVector()
+            ).rows ?? 0
+        }
+    }
+
     private func expectEqual() throws {
         var first: (shown: [String], conflicts: [String], parked: [String])?
         for machine in machines {
@@ -157,7 +181,10 @@ extension Simulation {
                 let content = try GhostHistory.content(observed.inner)
                 fail(ghost.checkWrites(content), machine)
                 if try observed.inner.isWholeNow() {
-                    fail(ghost.checkWhole(content, vector: observed.inner.vector), machine)
+                    fail(
+                        ghost.checkWhole(
+                            content, vector: observed.inner.vector,
+                            collected: collected[machine.index] ?? [:]), machine)
                 }
             }
             bury(machine)

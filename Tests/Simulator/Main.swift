@@ -27,6 +27,8 @@ import Darwin
               them is not caught within T minutes of one core (10)
           starling-sim … --canary NAME
               a run with this rule broken
+          starling-sim … --uncollected
+              a run in which deleted rows stay
           starling-sim --scale N,… [--seed S]
               how a change spreads through N nodes without faults: a table; ends with 1 when one
               gets lost, needs too many rounds, or nodes differ. A thousand nodes need 1 GB
@@ -85,7 +87,7 @@ import Darwin
                     + "\(monotonicMilliseconds() - started) ms commits \(counts.statements) "
                     + "frames \(counts.frames) chunks \(counts.chunks) "
                     + "writes \(simulation.ghost.writeCount) checks \(simulation.ghost.checks) "
-                    + "reissued \(counts.reissued) "
+                    + "reissued \(counts.reissued) collected \(counts.collected) "
                     + "faults \(faults.isEmpty ? "none" : faults.joined(separator: ", "))")
             return 0
         } catch {

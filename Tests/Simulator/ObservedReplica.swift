@@ -44,6 +44,7 @@ final class ObservedReplica: SyncReplica {
         var origins = simulation.originsOf[machine.index, default: []].union([inner.origin])
         // The dots alone, whatever their values.
         let structure = simulation.plan.hasGhost ? try GhostHistory.content(inner) : [:]
+        noteCollected(simulation.lastContent[machine.index] ?? [:], structure)
         try body()
         try inner.lookAtSchema()
         origins.insert(inner.origin)
@@ -89,7 +90,10 @@ final class ObservedReplica: SyncReplica {
             simulation.explain {
                 "\(machine.name) folded: " + GhostHistory.difference(content, after)
             }
-            simulation.fail(simulation.ghost.local(content, after, origins: origins), machine)
+            // Who makes a collected row anew has seen its delete.
+            let gone = (simulation.collected[machine.index] ?? [:]).filter { after[$0.key] != nil }
+            let before = content.merging(gone) { present, _ in present }
+            simulation.fail(simulation.ghost.local(before, after, origins: origins), machine)
             keep(after)
             try check(after)
         }
@@ -102,7 +106,20 @@ final class ObservedReplica: SyncReplica {
     private func check(_ content: GhostHistory.Content) throws {
         simulation.fail(simulation.ghost.checkWrites(content), machine)
         guard try inner.isWholeNow() else { return }
-        simulation.fail(simulation.ghost.checkWhole(content, vector: inner.vector), machine)
+        simulation.fail(
+            simulation.ghost.checkWhole(
+                content, vector: inner.vector,
+                collected: simulation.collected[machine.index] ?? [:]), machine)
+    }
+
+    /// What was deleted, lies below the floor and is gone was collected.
+    private func noteCollected(_ before: GhostHistory.Content, _ after: GhostHistory.Content) {
+        for (name, writes) in before
+        where after[name] == nil && writes.keys.allSatisfy(inner.floor.contains)
+            && !writes.values.contains(where: { $0.isPresent && !$0.isDelete })
+        {
+            simulation.collected[machine.index, default: [:]][name] = writes
+        }
     }
 
     /// Joins what a peer sent. Local changes come before, so that they can be told apart.
@@ -182,6 +199,48 @@ final class ObservedReplica: SyncReplica {
     func takeNewOrigin(because reason: String) throws {
         simulation.note("\(machine.name) takes a new origin: \(reason)")
         try local { try inner.takeNewOrigin(because: reason) }
+    }
+
+    func collect(
+        writers: Set<String>, readers: Set<String>, removals: VersionVector
+    ) throws -> CollectOutcome {
+        func collect() throws -> CollectOutcome {
+            let outcome = try alive {
+                try inner.collect(writers: writers, readers: readers, removals: removals)
+            }
+            simulation.counts.collected += outcome.rows
+            return outcome
+        }
+        guard simulation.plan.hasGhost else { return try collect() }
+        try local {
+            try inner.fold()
+            try inner.finishScans()
+        }
+        guard try isSettled() else { throw StoreError(.busy, "the journal is not empty") }
+        let before = content
+        let outcome = try collect()
+        let after = try GhostHistory.content(inner)
+        noteCollected(before, after)
+        for (name, writes) in before.sorted(by: { $0.key < $1.key }) where after[name] != writes {
+            simulation.explain { "\(machine.name) collects \(name)" }
+            simulation.fail(
+                after[name] == nil
+                    ? checkStable(name, writes) : ["a collection changed \(name)"], machine)
+        }
+        keep(after)
+        return outcome
+    }
+
+    /// Nobody has a change of this row that is news here and whose writer had not seen what is gone.
+    private func checkStable(_ name: GhostHistory.RowName, _ gone: [Dot: GhostHistory.Write])
+        -> [String]
+    {
+        var held: Set<Dot> = []
+        for other in simulation.machines where other !== machine && other.observed != nil {
+            held.formUnion((simulation.lastContent[other.index]?[name] ?? [:]).keys)
+        }
+        return simulation.ghost.checkCollected(
+            name, gone, vector: inner.vector, heldElsewhere: held.sorted())
     }
 
     func reissueLost(except live: Set<Origin>) throws -> Int {

@@ -26,6 +26,8 @@ struct Options {
     var without: Set<Fault> = []
     /// Faults that every seed has, whatever it draws.
     var with: Set<Fault> = []
+    /// Deleted rows are collected, where the seed's faults allow it.
+    var collects = true
     var canary: Canary?
     var areCanariesRun = false
     var isLogged = false
@@ -55,6 +57,7 @@ struct Options {
             switch name {
             case "--help": isHelp = true
             case "--log": isLogged = true
+            case "--uncollected": collects = false
             case "--canaries": areCanariesRun = true
             case "--canary":
                 let word = rest.popFirst() ?? ""

@@ -25,6 +25,7 @@ final class Runner {
     private var commits = 0
     private var checks = 0
     private var reissued = 0
+    private var collected = 0
     private var repeated = 0
     /// Of so many seeds one is run twice, and must leave the same trace.
     private static let repeatedEvery = 20
@@ -42,6 +43,7 @@ final class Runner {
         var startedAt: Int64 = 0
         var text = ""
         var isFailed = false
+        var collects = true
         var canary: Canary?
         /// What the first run of the same arguments ended with.
         var trace: Substring?
@@ -54,6 +56,7 @@ final class Runner {
             if !without.isEmpty {
                 words += ["--without", without.map(\.rawValue).joined(separator: ",")]
             }
+            if !collects { words.append("--uncollected") }
             if let canary { words += ["--canary", canary.rawValue] }
             return words
         }
@@ -84,6 +87,7 @@ final class Runner {
         print(
             "\(clean) seeds clean, \(failed.count) failed on commit \(commit()): \(commits) commits, "
                 + "\(checks) oracle checks, \(reissued) rows of lost origins issued again, "
+                + "\(collected) deleted rows collected, "
                 + "\(repeated) run twice alike, simulated \(simulated / 1_000) s in \(wall / 1_000) s "
                 + "(\(simulated / wall) × real time with \(options.jobs) processes)")
         return failed.isEmpty ? 0 : 1
@@ -97,7 +101,8 @@ final class Runner {
         return Run(
             seed: seed, nodes: options.nodes ?? nodes, steps: options.steps ?? steps,
             with: options.with.sorted { $0.rawValue < $1.rawValue },
-            without: options.without.sorted { $0.rawValue < $1.rawValue }, canary: canary)
+            without: options.without.sorted { $0.rawValue < $1.rawValue },
+            collects: options.collects, canary: canary)
     }
 
     // MARK: Processes
@@ -167,6 +172,7 @@ final class Runner {
             commits += Int(number(after: "commits"))
             checks += Int(number(after: "checks"))
             reissued += Int(number(after: "reissued"))
+            collected += Int(number(after: "collected"))
             // The same seed means the same run.
             if clean % Self.repeatedEvery == 0 {
                 run.trace = word(after: "trace")

@@ -103,7 +103,7 @@ final class ScaleCluster {
         switch event {
         case .applied:
             if replicas[index].vector[change.origin] >= change.number { lacking.remove(index) }
-        case .connected, .agreement, .author: break
+        case .connected, .agreement, .author, .collected: break
         case .disconnected, .refused:
             if doesStand { trouble.append("node \(index): \(event)") }
         case .divergence, .newOrigin, .reissued, .storeTrouble:

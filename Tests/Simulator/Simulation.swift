@@ -35,6 +35,8 @@ final class Simulation {
     private(set) var machines: [Machine] = []
     var ghost = GhostHistory()
     var lastContent: [Int: GhostHistory.Content] = [:]
+    /// What each machine has collected, as it was then.
+    var collected: [Int: GhostHistory.Content] = [:]
     /// Every origin that a machine ever wrote under.
     var originsOf: [Int: Set<Origin>] = [:]
     /// Files of earlier, as a backup program keeps them, with the vector they had.
@@ -61,6 +63,8 @@ final class Simulation {
         var chunks = 0
         /// Rows of a lost origin that were issued again.
         var reissued = 0
+        /// Deleted rows that went for good.
+        var collected = 0
         var faults: [Fault: Int] = [:]
     }
 
@@ -80,7 +84,8 @@ final class Simulation {
         folder = TemporaryDirectory()
         enterFolder(folder.path)
         plan = SwarmPlan(
-            seed: seed, nodes: nodes, with: options.with, without: options.without)
+            seed: seed, nodes: nodes, with: options.with, without: options.without,
+            mayCollect: options.collects)
         network = SimulatedNetwork(seed: seed)
         network.forgetsClosed = true
         generator = SeededGenerator(seed: seed &* 31)

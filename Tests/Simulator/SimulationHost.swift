@@ -12,6 +12,7 @@ extension SwarmPlan {
         replica.bounds.chunkBytesMax = bounds.chunkBytes
         replica.bounds.foldEntriesMax = bounds.foldEntries
         replica.bounds.scanRowsMax = bounds.scanRows
+        replica.bounds.collectRowsMax = bounds.scanRows
         replica.bounds.parkedEagerMax = parkedEagerMax
     }
 }
@@ -106,6 +107,11 @@ extension Simulation {
 
     /// The rounds of one process: they end with it.
     func planRounds(_ machine: Machine) {
+        machine.node.engine.collectsDeletedRows = plan.collects
+        machine.node.engine.membership = { [unowned self] in
+            Membership(
+                roles: Dictionary(uniqueKeysWithValues: machines.map { ($0.name, .writer) }))
+        }
         machine.node.engine.onEvent = { [unowned self, unowned machine] event in
             switch event {
             case .divergence(let node): fail(["diverged from \(node)"], machine)

@@ -119,6 +119,8 @@ private let tasks = """
             ("_starling_snapshot", "vector"), ("_starling_journal_1", "op"),
             ("_starling_journal_1", "at"), ("_starling_journal_1", "c0"),
             ("_starling_parked", "key"), ("_starling_conflict", "key"),
+            ("_starling_deleted", "key"), ("_starling_deleted", "number"),
+            ("_starling_deleted", "origin"),
         ]
         let values = [
             "x''", "x'ff'", "x'0001ffffffffffffffffff7f'", "NULL", "-1", "9e99", "'text'",
@@ -134,6 +136,8 @@ private let tasks = """
                     try cluster[1].replica.openDelta(base: VersionVector(), resume: nil))
                 let chunk = try #require(try delta.next())
                 delta.close()
+                try cluster[0].app.execute("DELETE FROM tasks WHERE id = 'b'")
+                _ = try cluster[0].replica.fold()
                 try cluster[0].app.execute("INSERT INTO tasks VALUES('c','three',0,NULL)")
                 try? cluster[0].app.execute("UPDATE \(table) SET \(column) = \(value)")
                 var found: [StoreError] = []
@@ -149,6 +153,11 @@ private let tasks = """
                     attempt { _ = try replica.fold() }
                     attempt { _ = try replica.verify() }
                     attempt { _ = try replica.summary() }
+                    attempt {
+                        _ = try replica.deletedRowFacts(
+                            writers: ["n1"], readers: [], removals: .init())
+                    }
+                    attempt { _ = try replica.collect(writers: [], readers: [], removals: .init()) }
                     attempt { _ = try replica.apply(chunk, of: delta.header) }
                     attempt { _ = try replica.resumePoint(from: cluster[1].replica.origin) }
                     attempt {

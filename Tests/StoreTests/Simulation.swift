@@ -51,6 +51,12 @@ final class Simulation {
     var oracle = SimulationOracle()
     /// True: every local change is told apart from what peers bring, so that the oracle can follow.
     let hasOracle: Bool
+    /// Deleted rows are collected; all who ever are members are so from the start.
+    let collects: Bool
+    var collector: SeededGenerator
+    var collectedRows = 0
+    /// What each member has collected, as it was then.
+    var gone: [Int: SimulationOracle.Content] = [:]
     let tables: [RandomTable]
     var bounds = Limits.Bounds()
     var log: [String] = []
@@ -62,6 +68,8 @@ final class Simulation {
         clock.milliseconds = 4_102_444_800_000
         program = RandomProgram(generator: SeededGenerator(seed: seed &* 7919))
         hasOracle = generator.chance(2, in: 3)
+        collector = SeededGenerator(seed: seed ^ 0xc011)
+        collects = collector.chance(1, in: 2)
         var chosen = RandomTable.all.filter { _ in generator.chance(1, in: 2) }
         if chosen.isEmpty { chosen = [RandomTable.all[generator.below(3)]] }
         if chosen.contains(where: { $0.name == "children" }),
@@ -74,6 +82,7 @@ final class Simulation {
         bounds.chunkBytesMax = generator.chance(1, in: 3) ? 40 : 100_000
         bounds.foldEntriesMax = generator.chance(1, in: 2) ? 2 + generator.below(4) : 2_000
         bounds.scanRowsMax = 1 + generator.below(4)
+        bounds.collectRowsMax = bounds.scanRowsMax
         bounds.parkedEagerMax = generator.chance(1, in: 3) ? 0 : 1_000
         let count = 2 + generator.below(3)
         self.generator = generator
@@ -194,10 +203,12 @@ final class Simulation {
         let member = members[index]
         log.append("\(member.name) \(what)")
         guard hasOracle else { return try retried { try body(member.replica) } }
-        let before = lastContent[index] ?? [:]
+        var before = lastContent[index] ?? [:]
         let origin = member.replica.origin
         try retried { try body(member.replica) }
         let after = try contentWhenQuiet(index)
+        // Who makes a collected row anew has seen its delete.
+        before.merge((gone[index] ?? [:]).filter { after[$0.key] != nil }) { held, _ in held }
         oracle.local(before, after, origins: [origin, member.replica.origin])
         oracle.check(after, at: member.name)
         lastContent[index] = after
@@ -207,7 +218,7 @@ final class Simulation {
     var lastContent: [Int: SimulationOracle.Content] = [:]
 
     /// The kernels, with nothing left in a journal: only then do values belong to their dots.
-    private func contentWhenQuiet(_ index: Int) throws -> SimulationOracle.Content {
+    func contentWhenQuiet(_ index: Int) throws -> SimulationOracle.Content {
         try retried { _ = try members[index].replica.fold() }
         return try SimulationOracle.content(members[index].replica)
     }

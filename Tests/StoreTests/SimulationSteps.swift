@@ -8,8 +8,12 @@ import Values
 
 extension Simulation {
     func run(steps: Int) throws {
-        for _ in 0..<steps { try step() }
+        for _ in 0..<steps {
+            try step()
+            try collectOrState()
+        }
         try quiesce()
+        try collectEverything()
         try checkEnd()
     }
 
@@ -31,7 +35,9 @@ extension Simulation {
         case 23: try exchangeSchema(index, generator.below(members.count))
         case 24: try replay()
         case 25:
-            if members.count < 4, generator.chance(1, in: 3) { try addMember(isFresh: true) }
+            if !collects, members.count < 4, generator.chance(1, in: 3) {
+                try addMember(isFresh: true)
+            }
         case 26:
             if generator.chance(1, in: 4) {
                 try local(index, "takes a new origin") { try $0.takeNewOrigin(because: "test") }
@@ -293,9 +299,10 @@ extension Simulation {
                 expected = (summary, shown, conflicts, parked)
             }
             if hasOracle {
-                oracle.checkEnd(try SimulationOracle.content(member.replica), at: member.name)
+                oracle.checkEnd(
+                    try SimulationOracle.content(member.replica), collected: gone[index] ?? [:],
+                    at: member.name)
             }
-            _ = index
         }
         problems += oracle.failures + oracleFailures
         if !problems.isEmpty {

@@ -22,19 +22,22 @@ import Darwin
 
     @Test func clustersBecomeEqualAndLoseNothing() {
         var failed = 0
+        var collected = 0
         for seed in SimulationTests.range {
-            guard let failure = simulate(seed) else { continue }
+            guard let failure = simulate(seed, &collected) else { continue }
             failed += 1
             Issue.record("Reproducer: seed \(seed)\n\(failure)")
             if failed >= 5 { return }
         }
+        #expect(collected > 0)
     }
 
-    private func simulate(_ seed: UInt64) -> String? {
+    private func simulate(_ seed: UInt64, _ collected: inout Int) -> String? {
         do {
             let simulation = try Simulation(seed: seed)
             do {
                 try simulation.run(steps: 30 + simulation.generator.below(60))
+                collected += simulation.collectedRows
                 return nil
             } catch {
                 guard getenv("STARLING_SIMULATION_LOG") != nil else { return "\(error)" }

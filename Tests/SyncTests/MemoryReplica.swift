@@ -24,6 +24,7 @@ final class MemoryReplica: SyncReplica {
 
     private(set) var origin: Origin
     private(set) var vector = VersionVector()
+    private(set) var floor = VersionVector()
     private(set) var rows: [String: Row] = [:]
     private(set) var statements: [String: VersionVector] = [:]
     private(set) var columns: Set<String> = ["value"]
@@ -43,6 +44,8 @@ final class MemoryReplica: SyncReplica {
     private(set) var appliedRows = 0
     private(set) var sentRows = 0
     private(set) var newOrigins: [String] = []
+    private(set) var collections:
+        [(writers: Set<String>, readers: Set<String>, removals: VersionVector)] = []
     fileprivate(set) var openSources = 0
     fileprivate(set) var closedTwice = 0
     /// Sources that went away without being closed.
@@ -89,7 +92,7 @@ final class MemoryReplica: SyncReplica {
         var row = row
         digest ^= rows[key]?.hash ?? 0
         row.hash = 0
-        if !row.kernel.isEmpty {
+        if !row.kernel.isDeleted {
             var writer = ByteWriter()
             MemoryReplica.encode(key, Row(kernel: row.kernel), &writer)
             row.hash = hash64(writer.bytes)
@@ -104,6 +107,7 @@ final class MemoryReplica: SyncReplica {
         let copy = MemoryReplica(nextOrigin: nextOrigin)
         copy.origin = origin
         copy.vector = vector
+        copy.floor = floor
         copy.rows = rows
         copy.digest = digest
         copy.beyond = beyond
@@ -156,7 +160,8 @@ final class MemoryReplica: SyncReplica {
         return ReplicaSummary(
             origin: origin, vector: vector, isWhole: dots.isEmpty,
             beyondHash: dots.isEmpty ? 0 : hash64(writer.bytes), digest: digest,
-            schemaFingerprint: hash64(Array(columns.sorted().joined(separator: ",").utf8)))
+            schemaFingerprint: hash64(Array(columns.sorted().joined(separator: ",").utf8)),
+            floor: floor)
     }
 
     func openDelta(base: VersionVector, resume: ResumePoint?) throws -> (any DeltaSource)? {
@@ -265,6 +270,27 @@ final class MemoryReplica: SyncReplica {
 
     /// It has no marker, and so knows of no lost origin.
     func reissueLost(except live: Set<Origin>) throws -> Int { 0 }
+
+    func collect(writers: Set<String>, readers: Set<String>, removals: VersionVector) throws
+        -> CollectOutcome
+    {
+        try mayFail()
+        fold()
+        collections.append((writers, readers, removals))
+        let stated = writers.union(readers).map { statements[$0] ?? VersionVector() }
+        let isStable =
+            writers.allSatisfy { vector.covers(statements[$0] ?? vector) }
+            && stated.allSatisfy { $0.covers(removals) }
+        let gone = rows.filter { _, row in
+            isStable && row.kernel.isDeleted && row.context.isEmpty
+                && (stated + [vector]).allSatisfy { row.kernel.isCovered(by: $0) }
+        }
+        for (key, row) in gone {
+            floor.join(VersionVector(row.kernel.writes.map { ($0.dot.origin, $0.dot.number) }))
+            rows[key] = nil
+        }
+        return CollectOutcome(rows: gone.count, hasMore: false)
+    }
 
     // MARK: Rows as bytes
 

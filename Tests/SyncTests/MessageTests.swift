@@ -41,6 +41,7 @@ import Wire
         StatementMessage(
             origin: origin(&random), vector: vector(&random), isWhole: random.chance(1, in: 2),
             beyondHash: random.next(), digest: random.next(), schemaFingerprint: random.next(),
+            floor: random.chance(1, in: 2) ? vector(&random) : VersionVector(),
             choice: random.next(), credit: random.below(5))
     }
 

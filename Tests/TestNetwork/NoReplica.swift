@@ -28,6 +28,11 @@ package final class NoReplica: SyncReplica {
     }
     package func takeNewOrigin(because reason: String) throws { throw Gone() }
     package func reissueLost(except live: Set<Origin>) throws -> Int { throw Gone() }
+    package func collect(
+        writers: Set<String>, readers: Set<String>, removals: VersionVector
+    ) throws -> CollectOutcome {
+        throw Gone()
+    }
 }
 
 /// An error of a test's replica that may go away by itself.

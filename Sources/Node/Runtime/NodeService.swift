@@ -335,6 +335,8 @@ final class NodeService {
                 noteRemovedOrigins()
             } catch { storeFailed(error) }
         case .newOrigin(let reason): log.warning("continues under a new origin: \(reason)")
+        case .collected(let rows):
+            log.info("\(rows) deleted rows that all members have seen are gone for good")
         case .reissued(let rows):
             log.warning(
                 "\(rows) rows that peers had half received before this file was restored are issued again"

@@ -1,0 +1,78 @@
+// When deleted rows go for good, and what that means for whoever has not seen them go: between two
+// nodes of which one is out of date nothing flows.
+
+internal import CausalModel
+internal import Store
+internal import Wire
+
+extension SyncEngine {
+    // MARK: Collecting
+
+    /// Something was learned: look again soon, at most every few seconds.
+    func wantCollection(_ now: Milliseconds) {
+        guard collectsDeletedRows, membership != nil else { return }
+        let earliest = (lastCollectAt ?? .min / 2) + SyncLimits.collectGapMilliseconds
+        collectAt = min(collectAt ?? .max, max(now, earliest))
+    }
+
+    /// Lets a slice of the deleted rows go that every member has seen, while nothing else is to be done.
+    func collect(_ now: Milliseconds) {
+        guard let due = collectAt, due <= now else { return }
+        collectAt = nil
+        guard collectsDeletedRows, own != nil, let known = membership?(),
+            known.roles[configuration.node] != nil
+        else { return }
+        lastCollectAt = now
+        guard isIdle else { return wantCollection(now) }
+        let others = known.roles.filter { $0.key != configuration.node }
+        do {
+            let outcome = try replica.collect(
+                writers: Set(others.filter { $0.value == .writer }.keys),
+                readers: Set(others.filter { $0.value == .reader }.keys), removals: known.removals)
+            if outcome.hasMore { collectAt = now + SyncLimits.collectSliceMilliseconds }
+            guard outcome.rows > 0 else { return }
+            // The floor has risen: the summary tells.
+            wantRefresh(at: now)
+            onEvent?(.collected(rows: outcome.rows))
+        } catch {
+            wantCollection(now)
+            if !isRetryable(error) { onEvent?(.storeTrouble("\(error)")) }
+        }
+    }
+
+    /// No delta is on its way and no message waits.
+    private var isIdle: Bool {
+        links.values.allSatisfy { peer in
+            peer.session.incoming == nil && peer.outgoing == nil && peer.interrupted == nil
+                && peer.inbox.isEmpty && peer.pending.isEmpty
+        }
+    }
+
+    // MARK: Out of date
+
+    /// Ends the link when one of the two has collected what the other has not seen deleted: rows that
+    /// are gone would come back, or stay. True when it did.
+    ///
+    /// Who has nothing at all is given a copy: it has nothing to bring back.
+    func refuseOutdated(_ peer: PeerLink, _ now: Milliseconds) throws -> Bool {
+        guard let own, let stated = peer.session.stated else { return false }
+        let had = peer.session.peerHad
+        if !had.isEmpty, !had.covers(own.floor) {
+            refuse(peer, outdated(peer.peerNode, configuration.node), now)
+            return true
+        }
+        // A node that has nothing takes its copy.
+        guard !own.vector.isEmpty, !own.vector.covers(stated.floor),
+            // Look again before believing it: the summary may be older than what was sent.
+            try !replica.summary().vector.covers(stated.floor)
+        else { return false }
+        refuse(peer, outdated(configuration.node, peer.peerNode), now)
+        return true
+    }
+
+    private func outdated(_ late: String, _ other: String) -> SyncError {
+        SyncError(
+            .outOfDate,
+            "\(late) is out of date: it has not seen deletes that \(other) has already forgotten")
+    }
+}
