@@ -47,6 +47,12 @@ package struct PublicKey: Hashable, Comparable, Sendable {
         Array(sha256(Array("starling announcement 2".utf8) + group + salt + bytes).prefix(16))
     }
 
+    /// What stands in an announcement as long as an invitation with this one-time key is open: who has the
+    /// invitation finds its giver by it. 64 bits: a guess costs a handshake, and no more.
+    package func invitationTag(salt: [UInt8]) -> [UInt8] {
+        Array(sha256(Array("starling announced invitation 1".utf8) + salt + bytes).prefix(8))
+    }
+
     /// Whether the owner of this key signed `message` (RFC 8032).
     package func hasSigned(_ message: [UInt8], _ signature: [UInt8]) -> Bool {
         guard let key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nil, bytes, bytes.count),

@@ -43,6 +43,25 @@ import Testing
         _ = try ServiceAnnouncement(instanceName: again.instanceName, port: 1, txt: record)
     }
 
+    /// Who has an open invitation finds its giver by it, and nobody else finds anything.
+    @Test func giverOfAnInvitationIsFoundByIt() throws {
+        let keys = (0..<8).map { _ in try? NodeKey().publicKey }.compactMap(\.self)
+        let own = Announcements()
+        let record = own.record(of: ann, group: group, invitations: keys)
+        for (place, key) in keys.enumerated() {
+            #expect(
+                Announcements.isInvited(by: peer(record), key)
+                    == (place < Announcements.invitationsMax))
+        }
+        #expect(!Announcements.isInvited(by: peer(record), bob))
+        #expect(!Announcements.isInvited(by: peer(own.record(of: ann, group: group)), keys[0]))
+        #expect(!Announcements.isInvited(by: peer(["inv": record["inv"] ?? ""]), keys[0]))
+        // It fits, and is another text under another salt.
+        _ = try ServiceAnnouncement(instanceName: own.instanceName, port: 1, txt: record)
+        let other = Announcements().record(of: ann, group: group, invitations: keys)
+        #expect(other["inv"] != record["inv"])
+    }
+
     @Test func wrongTagsAndMalformedOnesAreNobodys() {
         let record = Announcements().record(of: ann, group: group)
         let (salt, tag) = (record["salt"] ?? "", record["tag"] ?? "")

@@ -99,7 +99,7 @@ import Testing
         expect(try await join(eve, brief), "expired", code: 6)
 
         // A node that belongs to a group has one.
-        expect(try await join(bob, try await invite(ann)), "member of this group already", code: 6)
+        expect(try await join(bob, try await invite(ann)), "belongs to a group already", code: 6)
         expect(try await join(ann, try await invite(ann)), "", code: 6)
 
         // Nobody there; and somebody else there.
@@ -107,7 +107,7 @@ import Testing
         let other = Flock()
         let cid = try await other.nodes("cid", schema: Self.jobs)[0]
         _ = try await other.node("dan")
-        expect(try await join(cid, late), "the invitation is for another", code: 6)
+        expect(try await join(cid, late), "belongs to a group already", code: 6)
         try await cid.start()
         expect(
             try await join(eve, late, "--peer", try #require(cid.address)),

@@ -6,7 +6,7 @@ internal import Trust
 ///
 /// The line is `STARLING1-` and Crockford's base 32 of
 ///
-///     inviter's public key 32 | secret 16 | group 16 | expiry, Unix seconds, 4 | name | addresses
+///     inviter's public key 32 | secret 16 | expiry, Unix seconds, 4 | name | addresses
 ///         | checksum 4
 ///
 /// where texts are a length byte and UTF-8, addresses a count byte and texts `host:port`, and the checksum
@@ -14,15 +14,12 @@ internal import Trust
 package struct Invitation: Equatable {
     static let prefix = "STARLING1-"
     static let secretBytes = 16
-    private static let groupBytes = 16
     static let addressesMax = 6
     /// The longest line that is looked at.
     static let lineBytesMax = 2048
 
     var inviter: PublicKey
     var secret: [UInt8]
-    /// 32 hexadecimal digits; what members recognise each other's announcements by.
-    var group: String
     var expiresSeconds: UInt32
     /// What the inviter is called.
     var name: String
@@ -40,7 +37,7 @@ package struct Invitation: Equatable {
 
     /// What stands before the checksum.
     var content: [UInt8] {
-        var bytes = inviter.bytes + secret + (Hexadecimal.bytes(group) ?? [])
+        var bytes = inviter.bytes + secret
         bytes += withUnsafeBytes(of: expiresSeconds.bigEndian) { Array($0) }
         Self.append(name, to: &bytes)
         let listed = addresses.prefix(Self.addressesMax)
@@ -69,12 +66,11 @@ package struct Invitation: Equatable {
     }
 
     init(
-        inviter: PublicKey, secret: [UInt8], group: String, expiresSeconds: UInt32, name: String,
+        inviter: PublicKey, secret: [UInt8], expiresSeconds: UInt32, name: String,
         addresses: [HostPort]
     ) {
         self.inviter = inviter
         self.secret = secret
-        self.group = group
         self.expiresSeconds = expiresSeconds
         self.name = name
         self.addresses = addresses
@@ -92,8 +88,7 @@ package struct Invitation: Equatable {
             take(1).flatMap { take(Int($0[0])) }.flatMap { String(validating: $0, as: UTF8.self) }
         }
         guard let key = take(PublicKey.byteCount).flatMap({ try? PublicKey(bytes: $0) }),
-            let secret = take(Self.secretBytes), let group = take(Self.groupBytes),
-            let expires = take(4), let name = text(),
+            let secret = take(Self.secretBytes), let expires = take(4), let name = text(),
             let count = take(1)?[0], count <= Self.addressesMax
         else { return nil }
         var addresses: [HostPort] = []
@@ -103,7 +98,7 @@ package struct Invitation: Equatable {
         }
         guard rest.isEmpty else { return nil }
         self.init(
-            inviter: key, secret: secret, group: Hexadecimal.text(group),
+            inviter: key, secret: secret,
             expiresSeconds: expires.reduce(0) { $0 << 8 | UInt32($1) }, name: name,
             addresses: addresses)
     }

@@ -52,10 +52,9 @@ extension NodeCommands {
         if isNew {
             _ = try initialize(
                 InitializeOptions(
-                    home: home, database: options.database, name: options.name,
-                    group: invitation.group))
+                    home: home, database: options.database, name: options.name, group: nil))
         } else {
-            try checkAlone(home, options, invitation)
+            try checkAlone(home, options)
         }
         do {
             let key = try home.key()
@@ -81,9 +80,7 @@ extension NodeCommands {
     }
 
     /// A home that exists must be of a node that no group knows.
-    private static func checkAlone(
-        _ home: Home, _ options: JoinOptions, _ invitation: Invitation
-    ) throws {
+    private static func checkAlone(_ home: Home, _ options: JoinOptions) throws {
         guard options.database == nil else {
             throw NodeError(
                 .refused,
@@ -92,16 +89,13 @@ extension NodeCommands {
         }
         let context = try NodeContext(home: home, pid: getpid())
         let isAlone = try context.members.isAlone()
-        let isSame = context.identity.group == invitation.group
         try context.close()
         guard isAlone else {
             throw NodeError(
                 .refused,
-                isSame
-                    ? "the node in \(home.path) is a member of this group already: start it with "
-                        + "`starling run`"
-                    : "the node in \(home.path) belongs to a group already, and the invitation is for "
-                        + "another: join with another folder, `starling join LINE --home DIR`")
+                "the node in \(home.path) belongs to a group already, and a node has one group: start "
+                    + "it with `starling run`, or join another with another folder, `starling join LINE "
+                    + "--home DIR`")
         }
     }
 

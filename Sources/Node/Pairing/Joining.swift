@@ -79,8 +79,7 @@ final class Joining {
 
     private func discovered(_ event: DiscoveryEvent) {
         guard case .appeared(let peer) = event,
-            Announcements.owner(of: peer, among: [invitation.inviter], group: invitation.group)
-                != nil
+            Announcements.isInvited(by: peer, oneTime)
         else { return }
         for host in peer.addresses { reach(HostPort(host: host, port: peer.port)) }
     }
@@ -161,7 +160,7 @@ final class Joining {
             guard let line = try lines.next() else { return }
             switch try ControlReply(line: line) {
             case .result(let value):
-                guard let answer = PairingAnswer(value), answer.group == invitation.group else {
+                guard let answer = PairingAnswer(value) else {
                     throw NodeError(.failed, "the two machines have different versions of starling")
                 }
                 end(.success((answer, guest.address)))

@@ -176,14 +176,15 @@ extension NodeService {
             secret: (0..<Invitation.secretBytes).map { _ in
                 UInt8.random(in: 0...255, using: &generator)
             },
-            group: context.identity.group, expiresSeconds: UInt32(clamping: expires / 1000),
-            name: context.name,
+            expiresSeconds: UInt32(clamping: expires / 1000), name: context.name,
             addresses: invitationAddresses(port))
         let given = GivenInvitation(
             key: try invitation.oneTimeKey().publicKey,
             name: try arguments["name"]?.string.map(Identity.checkedName), role: role,
             expiresMilliseconds: expires)
         try invitations.add(given, now: wall)
+        // So that the newcomer finds this node by the invitation alone.
+        restartDiscovery()
         return [
             "invitation": .string(invitation.line), "expires_ms": .int(expires),
             "id": .string(given.id), "role": .string(role.rawValue),

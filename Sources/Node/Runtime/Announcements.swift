@@ -9,6 +9,8 @@ internal import Trust
 /// Announcements that were heard, and whose they are.
 struct Announcements {
     static let saltBytes = 8
+    /// The newest open invitations that fit beside the rest.
+    static let invitationsMax = 6
 
     /// New at each start and in each network: who cannot recognise the tag cannot follow the node.
     private(set) var salt: [UInt8] = []
@@ -30,11 +32,25 @@ struct Announcements {
     }
 
     /// The TXT record of the owner of `key`.
-    func record(of key: PublicKey, group: String) -> [String: String] {
+    func record(of key: PublicKey, group: String, invitations: [PublicKey] = []) -> [String: String]
+    {
         let tag = key.tag(group: Hexadecimal.bytes(group) ?? [], salt: salt)
-        return [
+        var record = [
             "salt": Hexadecimal.text(salt), "tag": Hexadecimal.text(tag), "proto": "2",
         ]
+        let invited = invitations.prefix(Self.invitationsMax)
+            .map { Hexadecimal.text($0.invitationTag(salt: salt)) }
+        if !invited.isEmpty { record["inv"] = invited.joined(separator: ",") }
+        return record
+    }
+
+    /// Whether its owner gave the invitation with this one-time key.
+    static func isInvited(by peer: DiscoveredPeer, _ oneTime: PublicKey) -> Bool {
+        guard let salt = peer.txt["salt"].flatMap(Hexadecimal.bytes), salt.count == saltBytes,
+            let invited = peer.txt["inv"]
+        else { return false }
+        let wanted = Hexadecimal.text(oneTime.invitationTag(salt: salt))
+        return invited.split(separator: ",").prefix(invitationsMax).contains { $0 == wanted }
     }
 
     /// Whose announcement it is, among `keys` of one group. O(keys).
@@ -77,7 +93,8 @@ extension NodeService {
             let announcement = try ServiceAnnouncement(
                 instanceName: announcements.instanceName, port: listener?.address.port ?? 0,
                 txt: announcements.record(
-                    of: context.members.own, group: context.identity.group))
+                    of: context.members.own, group: context.identity.group,
+                    invitations: invitations.open(now: WallClock.milliseconds()).map(\.key)))
             let service = DiscoveryService(announcement: announcement) { event in
                 mailbox.post { _ in boxed.value.discovered(event) }
             }

@@ -8,8 +8,7 @@ private let sampleInvitation: Invitation = {
     let key = try? NodeKey(secret: [UInt8](repeating: 7, count: 32)).publicKey
     guard let key else { preconditionFailure("32 bytes are a key") }
     return Invitation(
-        inviter: key, secret: Array(0..<16), group: String(repeating: "5d", count: 16),
-        expiresSeconds: 1_800_000_000, name: "Büro",
+        inviter: key, secret: Array(0..<16), expiresSeconds: 1_800_000_000, name: "Büro",
         addresses: [HostPort(host: "192.168.1.20", port: 7878), HostPort(host: "fd00::1", port: 1)])
 }()
 
