@@ -65,25 +65,9 @@ struct CanaryRunner {
         run.with = Self.faults(for: canary)
         // Of more nodes one is always too far behind for anything to be collected at such a moment.
         if canary == .collectedWithoutWholeVector { run.nodes = 2 }
-        if canary == .orphansInHashOrder { return difference(of: run) }
         let (text, isFailed) = Self.outcome(of: run)
         guard isFailed else { return nil }
         return String((text.split(separator: "\n").first ?? "a crash").prefix(160))
-    }
-
-    /// What depends on the order of a hash shows only beside another process. Seldom reached at random:
-    /// this is the seed that found it.
-    private func difference(of run: Runner.Run) -> String? {
-        var run = run
-        (run.seed, run.nodes, run.steps) = (300_697, 4, 481)
-        run.collects = false
-        // Every other run is like the one before.
-        var traces: Set<String> = []
-        for _ in 0..<12 where traces.count < 2 {
-            let words = Self.outcome(of: run).text.split(separator: " ")
-            traces.insert(words.drop { $0 != "trace" }.prefix(2).joined(separator: " "))
-        }
-        return traces.count < 2 ? nil : "one seed, \(traces.sorted().joined(separator: " and "))"
     }
 
     private static func outcome(of run: Runner.Run) -> (text: String, isFailed: Bool) {
