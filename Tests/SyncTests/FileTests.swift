@@ -97,6 +97,17 @@ import Wire
         #expect(try old.summary().digest == cluster.replicas[1].summary().digest)
     }
 
+    /// Starts all three again; node 1 gets the beginning of node 0's delta, and no end.
+    private func receiveHalf(_ cluster: FileCluster) throws {
+        for index in 0..<3 { try cluster.restart(index) }
+        cluster.replicas[0].bounds.chunkRowsMax = 50
+        cluster.network.onConnection = { $0.framesUntilCut = 14 }
+        cluster.network.discover(cluster.nodes[1], cluster.nodes[0])
+        cluster.network.run(for: 500)
+        #expect(try !cluster.replicas[1].summary().isWhole)
+        cluster.network.onConnection = nil
+    }
+
     /// Reproducer: starling-sim --seed 2000146 --nodes 4 --steps 300 --with restore,resets. A peer
     /// has half received what a restored file forgot: nobody can bring the rest.
     @Test(arguments: [true, false]) func rowsOfALostOriginAreIssuedAgain(isKnown: Bool) throws {
@@ -110,15 +121,8 @@ import Wire
         for node in cluster.nodes { cluster.network.stop(node) }
         try fill(cluster, 0, rows: 4_000, prefix: "later")
         try cluster.apps[0].run("DELETE FROM tasks WHERE id = 'a3'")
-        for index in 0..<3 { try cluster.restart(index) }
-        cluster.replicas[0].bounds.chunkRowsMax = 50
-        cluster.network.onConnection = { $0.framesUntilCut = 14 }
-        cluster.network.discover(cluster.nodes[1], cluster.nodes[0])
-        cluster.network.run(for: 500)
-        #expect(try !cluster.replicas[1].summary().isWhole)
-
+        try receiveHalf(cluster)
         cluster.network.stop(cluster.nodes[0])
-        cluster.network.onConnection = nil
         let old = try cluster.open(yesterday)
         try old.takeNewOrigin(because: "the marker says so")
         if isKnown { old.endedOrigins = [lost] }
@@ -145,13 +149,7 @@ import Wire
         let lost = try cluster.replicas[0].summary().origin
         for node in cluster.nodes { cluster.network.stop(node) }
         try fill(cluster, 0, rows: 4_000, prefix: "later")
-        for index in 0..<3 { try cluster.restart(index) }
-        cluster.replicas[0].bounds.chunkRowsMax = 50
-        cluster.network.onConnection = { $0.framesUntilCut = 14 }
-        cluster.network.discover(cluster.nodes[1], cluster.nodes[0])
-        cluster.network.run(for: 500)
-        #expect(try !cluster.replicas[1].summary().isWhole)
-        cluster.network.onConnection = nil
+        try receiveHalf(cluster)
         let left = Membership(
             roles: [
                 cluster.nodes[1].engine.configuration.node: .writer,
@@ -186,14 +184,8 @@ import Wire
         let lost = try cluster.replicas[0].summary().origin
         for node in cluster.nodes { cluster.network.stop(node) }
         try fill(cluster, 0, rows: 4_000, prefix: "later")
-        for index in 0..<3 { try cluster.restart(index) }
-        cluster.replicas[0].bounds.chunkRowsMax = 50
-        cluster.network.onConnection = { $0.framesUntilCut = 14 }
-        cluster.network.discover(cluster.nodes[1], cluster.nodes[0])
-        cluster.network.run(for: 500)
-        #expect(try !cluster.replicas[1].summary().isWhole)
+        try receiveHalf(cluster)
         cluster.network.stop(cluster.nodes[0])
-        cluster.network.onConnection = nil
         let old = try cluster.open(yesterday)
         try old.takeNewOrigin(because: "the marker says so")
         old.endedOrigins = [lost]
