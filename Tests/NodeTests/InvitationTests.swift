@@ -97,11 +97,8 @@ import Testing
             #expect(Base32.bytes(text.utf8) == bytes)
             #expect(text.utf8.count == (count * 8 + 4) / 5)
         }
-        for wrong in ["U", "0", "00000", "01", "é", "0U00", "ZZZZZZZZZ"] {
-            #expect(
-                Base32.bytes(wrong.utf8).map(Base32.text) ?? "refused" == wrong
-                    || Base32.bytes(wrong.utf8) == nil)
+        for wrong in ["U", "0", "01", "é", "0U00", "ZZZZZZZZZ"] {
+            #expect(Base32.bytes(wrong.utf8) == nil, "\(wrong)")
         }
-        #expect(Base32.bytes("01".utf8) == nil)
     }
 }

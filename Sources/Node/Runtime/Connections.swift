@@ -70,7 +70,7 @@ extension NodeService {
         case .failure(let error):
             strangers.leave(place, with: stream)
             guard !isStopping else { return }
-            strangers.refused(at: Self.host(of: stream), "\(error)")
+            strangers.noteRefusal()
             if strangers.isWorthALine(now) {
                 log.warning("refused a connection from \(Self.host(of: stream)): \(error)")
             }

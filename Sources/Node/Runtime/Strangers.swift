@@ -26,18 +26,15 @@ final class Strangers {
     private var lastLineAt: Milliseconds?
     /// Connections that proved no key of a member, since the start.
     private(set) var refusedCount = 0
-    private(set) var last: (host: String, reason: String)?
 
     /// A place for a connection from `host`; nil when that address has all that it gets.
     func enter(_ host: String) -> Place? {
         guard countByHost[host, default: 0] < Self.placesPerHostMax else {
-            refused(at: host, "too many connections at once")
+            noteRefusal()
             return nil
         }
         if places.count >= Self.placesMax, let oldest = places.min(by: { $0.number < $1.number }) {
-            if leaving[oldest] == nil {
-                refused(at: oldest.host, "it took too long to prove its key")
-            }
+            if leaving[oldest] == nil { noteRefusal() }
             let (handshake, stream) = (handshakes[oldest], leaving[oldest])
             leave(oldest)
             handshake?.cancel()
@@ -70,10 +67,7 @@ final class Strangers {
         countByHost[place.host] = left > 0 ? left : nil
     }
 
-    func refused(at host: String, _ reason: String) {
-        refusedCount += 1
-        last = (host, reason)
-    }
+    func noteRefusal() { refusedCount += 1 }
 
     /// Whether the log has room for one more of them.
     func isWorthALine(_ now: Milliseconds) -> Bool {
