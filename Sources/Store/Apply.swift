@@ -148,7 +148,7 @@ extension Replica {
         if let old, old.isHollow { throw StoreError.hollow(entry) }
         var row = old ?? Row()
         let before = row.kernel
-        let mine = old?.context
+        let mine = seen(by: old)
         row.kernel.join(
             Kernel(writes: writes),
             hasSeen: {
@@ -168,7 +168,7 @@ extension Replica {
         }
         if old == nil, row.kernel.isEmpty { return }
         row.context = context(mine, header, received)
-        if row.kernel == before, row.context == mine { return }
+        if row.kernel == before, row.context == old?.context { return }
         try settle(entry, key: received.key, old: old, row: &row)
         try noteTouched(entry, key: received.key, old: old, row: row)
         try save(entry, key: received.key, old: old, row: row)
@@ -180,12 +180,12 @@ extension Replica {
     {
         if isBroken(.snapshotVectorForgotten) { return mine ?? received.context }
         if mine == nil, received.context == nil {
-            return vector.covers(header.snapshot) ? nil : header.snapshot
+            return !isJoining && vector.covers(header.snapshot) ? nil : header.snapshot
         }
         var seen = header.snapshot
         if let mine { seen.join(mine) }
         if let context = received.context { seen.join(context) }
-        return vector.covers(seen) ? nil : seen
+        return !isJoining && vector.covers(seen) ? nil : seen
     }
 
     private func translate(_ write: Write, _ columns: [ColumnID]) -> Write {
@@ -199,6 +199,7 @@ extension Replica {
     }
 
     private func keepPosition(_ chunk: DeltaChunk, _ header: DeltaHeader) throws {
+        try noteCopyBegan(header)
         try connection.run(
             """
             INSERT OR REPLACE INTO _starling_transfer(
@@ -224,8 +225,10 @@ extension Replica {
         try advance(to: header.snapshot)
         try connection.run(
             "DELETE FROM _starling_transfer WHERE source = ?1", [.blob(header.source.bytes)])
+        try noteCopyEnded(header)
+        // What its rows have seen is asked for until the last of them is settled.
         for row in try connection.query("SELECT id, vector FROM _starling_snapshot") {
-            guard case .blob(let bytes) = row[1] else { continue }
+            guard case .blob(let bytes) = row[1], !isJoining else { continue }
             if vector.covers(try VersionVector(decoding: bytes)) {
                 try connection.run("DELETE FROM _starling_snapshot WHERE id = ?1", [row[0]])
                 lastSnapshot = nil

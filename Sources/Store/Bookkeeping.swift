@@ -60,7 +60,7 @@ enum Bookkeeping {
         CREATE TABLE IF NOT EXISTS _starling_peer(
             node TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, vector BLOB NOT NULL,
             seen INTEGER NOT NULL) WITHOUT ROWID;
-        """ + authors + deletedRows
+        """ + authors + deletedRows + joining
 
     /// Beside what files of earlier versions have.
     static let authors = """
@@ -80,6 +80,18 @@ enum Bookkeeping {
             number INTEGER NOT NULL, PRIMARY KEY(tbl, key)) WITHOUT ROWID;
         -- For collecting: rows that wait under a dot that all members have.
         CREATE INDEX IF NOT EXISTS _starling_deleted_dot ON _starling_deleted(origin, number);
+        """
+
+    /// The same.
+    static let joining = """
+
+        -- While a replica takes its copy: the sender's vector when the copy from each source began.
+        CREATE TABLE IF NOT EXISTS _starling_copy(
+            source BLOB NOT NULL PRIMARY KEY, snapshot BLOB NOT NULL) WITHOUT ROWID;
+        -- Beside the vector in _starling_peer: the origin under which it was stated.
+        ALTER TABLE _starling_peer ADD COLUMN origin BLOB;
+        -- An origin that its node has joined under stands for that node until it joins again.
+        ALTER TABLE _starling_author ADD COLUMN joined INTEGER NOT NULL DEFAULT 0;
         """
 
     static func meta(_ name: String, in connection: Connection) throws -> Value? {

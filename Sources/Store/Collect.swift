@@ -6,7 +6,30 @@ internal import Codec
 internal import SQLite
 internal import Values
 
-/// What one call of ``Replica/collect(writers:readers:removals:)`` did.
+/// Who counts for stability.
+package struct StabilityGroup: Sendable, Equatable {
+    /// The members without this node. One that never stated anything holds everything back.
+    package var writers: Set<String>
+    package var readers: Set<String>
+    /// The origin under which each has joined; nil when any statement of a member counts, else only one
+    /// that it made under its own.
+    package var origins: [String: Origin]?
+    /// The dots by which members were removed or became readers or joined again, as far as this replica
+    /// knows.
+    package var removals: VersionVector
+
+    package init(
+        writers: Set<String>, readers: Set<String>, origins: [String: Origin]? = nil,
+        removals: VersionVector = VersionVector()
+    ) {
+        self.writers = writers
+        self.readers = readers
+        self.origins = origins
+        self.removals = removals
+    }
+}
+
+/// What one call of ``Replica/collect(_:)`` did.
 package struct CollectOutcome: Sendable, Equatable {
     /// Deleted rows that went.
     package var rows: Int
@@ -51,26 +74,18 @@ extension Replica {
     ///
     /// One transaction that looks at up to `bounds.collectRowsMax` rows. Complexity: O(members ×
     /// origins + rows that wait under a dot that all members have).
-    ///
-    /// - Parameters:
-    ///   - writers, readers: the members without this node. One that never stated anything holds
-    ///     everything back.
-    ///   - removals: the dots by which members were removed or became readers, as far as this replica
-    ///     knows.
-    package func collect(
-        writers: Set<String>, readers: Set<String>, removals: VersionVector
-    ) throws -> CollectOutcome {
-        let group = Group(writers: writers, readers: readers, removals: removals)
-        return try translated {
+    package func collect(_ group: StabilityGroup) throws -> CollectOutcome {
+        try translated {
             let nothing = CollectOutcome(rows: 0, hasMore: false)
             // Most often there is nothing to do, and no lock is taken for it.
-            guard try hasDeletedRows, let stable = try stableVector(group),
-                try !candidates(stable, limit: 1).isEmpty
+            guard try !isJoining && hasDeletedRows && !hasRowsOfRemoved(),
+                let stable = try stableVector(group),
+                try !candidates(stable, group, limit: 1).isEmpty
             else { return nothing }
             return try write {
                 // The fold may have moved the vector, and another row may wait now.
                 guard let stable = try stableVector(group) else { return nothing }
-                let found = try candidates(stable, limit: bounds.collectRowsMax)
+                let found = try candidates(stable, group, limit: bounds.collectRowsMax)
                 let rows = try collect(found, stable)
                 return CollectOutcome(rows: rows, hasMore: found.count == bounds.collectRowsMax)
             }
@@ -87,7 +102,7 @@ extension Replica {
 
     /// What every member has by its latest statement, and this replica; nil when some statement does
     /// not count.
-    private func stableVector(_ group: Group) throws -> VersionVector? {
+    private func stableVector(_ group: StabilityGroup) throws -> VersionVector? {
         guard vector.covers(group.removals) else { return nil }
         let statements = try statementsByNode()
         var stable = vector
@@ -95,12 +110,18 @@ extension Replica {
             guard let stated = statements[member], counts(stated, of: member, group) else {
                 return nil
             }
-            stable.meet(stated)
+            stable.meet(stated.vector)
         }
         return stable
     }
 
-    private func counts(_ stated: VersionVector, of member: String, _ group: Group) -> Bool {
+    private func counts(_ said: PeerStatement, of member: String, _ group: StabilityGroup) -> Bool {
+        let stated = said.vector
+        if let origins = group.origins, said.origin == nil || said.origin != origins[member],
+            !isBroken(.collectedByOldStatements)
+        {
+            return false
+        }
         if isBroken(.collectedWithoutWholeVector) || isBroken(.collectedWhenAcknowledged) {
             return true
         }
@@ -108,19 +129,25 @@ extension Replica {
             && (vector.covers(stated) || !group.writers.contains(member))
     }
 
-    private func statementsByNode() throws -> [String: VersionVector] {
-        Dictionary(try peerStatements().map { ($0.node, $0.vector) }) { first, _ in first }
+    private func statementsByNode() throws -> [String: PeerStatement] {
+        Dictionary(try peerStatements().map { ($0.node, $0) }) { first, _ in first }
     }
 
     /// Rows that wait under a dot that is stable, up to `limit`; not those that were received half.
-    private func candidates(_ stable: VersionVector, limit: Int) throws -> [(TableEntry, [UInt8])] {
-        // A snapshot is forgotten when the vector covers it.
+    private func candidates(
+        _ stable: VersionVector, _ group: StabilityGroup, limit: Int
+    ) throws -> [(TableEntry, [UInt8])] {
+        // A snapshot is forgotten when the vector covers it, and says nothing when the rest is of origins
+        // that bring nothing more.
+        let idle =
+            group.origins == nil ? [] : try idleSnapshots(Set(endedOrigins + removedOrigins))
         let statement = try connection.cached(
             """
             SELECT d.tbl, d.key FROM _starling_deleted d
             JOIN _starling_row r ON r.tbl = d.tbl AND r.key = d.key
             WHERE d.origin = ?1 AND d.number <= ?2
-                AND (r.context IS NULL OR r.context NOT IN (SELECT id FROM _starling_snapshot))
+                AND (r.context IS NULL OR r.context NOT IN (SELECT id FROM _starling_snapshot)
+                    OR r.context IN (SELECT value FROM json_each(?4)))
             ORDER BY d.number LIMIT ?3
             """)
         defer { statement.reset() }
@@ -131,6 +158,7 @@ extension Replica {
             try statement.bind(Int64(ordinal), at: 1)
             try statement.bind(Int64(entry.number), at: 2)
             try statement.bind(Int64(limit - found.count), at: 3)
+            try statement.bind("[\(idle.map(String.init).joined(separator: ","))]", at: 4)
             while try statement.step() {
                 guard let table = tables[statement.int(0)] else { continue }
                 found.append((table, statement.bytes(1)))
@@ -258,13 +286,10 @@ extension Replica {
 
     // MARK: Facts
 
-    /// How many deleted rows are kept, and which members they wait for; parameters as for
-    /// ``collect(writers:readers:removals:)``. Complexity: O(deleted rows).
-    package func deletedRowFacts(
-        writers: Set<String>, readers: Set<String>, removals: VersionVector
-    ) throws -> DeletedRowFacts {
-        let group = Group(writers: writers, readers: readers, removals: removals)
-        return try translated {
+    /// How many deleted rows are kept, and which members they wait for. Complexity: O(deleted
+    /// rows).
+    package func deletedRowFacts(_ group: StabilityGroup) throws -> DeletedRowFacts {
+        try translated {
             let rows = try connection.integer("SELECT count(*) FROM _starling_deleted") ?? 0
             guard rows > 0 else { return DeletedRowFacts(rows: 0, waitsFor: []) }
             var latest = VersionVector()
@@ -277,16 +302,16 @@ extension Replica {
                 latest[origins[place]] = UInt64(exactly: number) ?? 0
             }
             let statements = try statementsByNode()
-            let waitsFor = writers.union(readers).filter { member in
+            let waitsFor = group.writers.union(group.readers).filter { member in
                 guard let stated = statements[member] else { return true }
-                return !stated.covers(latest) || !counts(stated, of: member, group)
+                return !stated.vector.covers(latest) || !counts(stated, of: member, group)
             }
             return DeletedRowFacts(rows: Int(rows), waitsFor: waitsFor.sorted())
         }
     }
 
     /// The dots that are alive in a table, as a vector: of a table of members every change of it, among
-    /// them the removals that ``collect(writers:readers:removals:)`` asks for. What was collected
+    /// them the removals that ``collect(_:)`` asks for. What was collected
     /// since was seen by all members. Complexity: O(rows of the table).
     package func liveDots(inTable name: String) throws -> VersionVector {
         var dots = VersionVector()
@@ -298,11 +323,4 @@ extension Replica {
         }
         return dots
     }
-}
-
-/// Who counts for stability.
-private struct Group {
-    var writers: Set<String>
-    var readers: Set<String>
-    var removals: VersionVector
 }

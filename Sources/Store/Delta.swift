@@ -142,9 +142,11 @@ final class DeltaReader: DeltaSource {
                 return access
             },
             context: { try Replica.snapshotVector($0, in: connection) })
-        header = DeltaHeader(
+        var header = DeltaHeader(
             source: replica.origin, base: base, snapshot: try DeltaReader.snapshot(replica),
             rows: rows, bytes: rows * 100)
+        header.hasUnsettled = try replica.hasRowsOfRemoved()
+        self.header = header
     }
 
     private static func snapshot(_ replica: Replica) throws -> VersionVector {

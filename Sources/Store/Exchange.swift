@@ -19,11 +19,19 @@ package struct ReplicaSummary: Sendable, Equatable {
     package var schemaFingerprint: UInt64
     /// What was collected here. Who has not seen all of it is out of date.
     package var floor: VersionVector
+    /// The replica waits for its copy; its vector is what the copy has brought.
+    package var isJoining: Bool
+    /// Rows of a removed node are half received here and not issued again yet: this does not count as a
+    /// statement about its removal.
+    package var hasUnsettled: Bool
 
     package init(
         origin: Origin, vector: VersionVector, isWhole: Bool, beyondHash: UInt64, digest: UInt64,
-        schemaFingerprint: UInt64, floor: VersionVector = VersionVector()
+        schemaFingerprint: UInt64, floor: VersionVector = VersionVector(), isJoining: Bool = false,
+        hasUnsettled: Bool = false
     ) {
+        self.isJoining = isJoining
+        self.hasUnsettled = hasUnsettled
         self.origin = origin
         self.vector = vector
         self.isWhole = isWhole
@@ -52,6 +60,8 @@ package struct DeltaHeader: Sendable, Equatable {
     /// Rows and bytes to come, for progress; bytes are an estimate.
     package var rows: Int
     package var bytes: Int
+    /// As in ``ReplicaSummary``, at the moment of the snapshot.
+    package var hasUnsettled = false
 
     package init(
         source: Origin, base: VersionVector, snapshot: VersionVector, rows: Int, bytes: Int
@@ -157,11 +167,29 @@ package protocol SyncReplica: AnyObject {
     func adoptSchema(_ description: CBOR) throws -> Bool
 
     /// Remembers the latest statement of a peer, so that `records` can say who has what.
-    func noteStatement(of peer: String, name: String, vector: VersionVector) throws
+    func noteStatement(
+        of peer: String, name: String, origin: Origin, vector: VersionVector
+    ) throws
+
+    /// Whether a peer says less than it said before under the same origin: its file went back.
+    func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool
 
     /// A peer knows numbers of our origin that we never gave out, or another live replica uses it:
     /// continue under a new origin.
     func takeNewOrigin(because reason: String) throws
+
+    /// Earlier origins since which this replica has forgotten nothing, the last one first.
+    var continuedOrigins: [Origin] { get }
+
+    /// Forgets what this replica claimed to know, and waits for a copy under a new origin.
+    func beginJoining(because reason: String) throws
+
+    /// Decides on the rows that a copy did not bring, and ends the wait for it; nothing else happens
+    /// when no copy has ended. Complexity: O(rows).
+    func settleJoining() throws
+
+    /// Stops waiting for a copy: the group goes on from this file.
+    func endJoiningAlone() throws
 
     /// Issues again what is known only of an origin that this replica lost; see ``Replica``.
     ///
@@ -170,7 +198,5 @@ package protocol SyncReplica: AnyObject {
     func reissueLost(except live: Set<Origin>) throws -> Int
 
     /// Lets deleted rows go that every member has seen, in one short transaction; see ``Replica``.
-    func collect(
-        writers: Set<String>, readers: Set<String>, removals: VersionVector
-    ) throws -> CollectOutcome
+    func collect(_ group: StabilityGroup) throws -> CollectOutcome
 }

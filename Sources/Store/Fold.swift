@@ -193,7 +193,7 @@ extension Replica {
         _ entries: RowEntries, to entry: TableEntry, key: [UInt8], isLastBatch: Bool
     ) throws {
         guard let access = entry.access else { return }
-        let firstFresh = vector[origin] + 1
+        let firstFresh = vector[author] + 1
         // The first delete has the values of the row as it was, the last those of its successors.
         let deletes = entries.changes.filter { $0.kind == .delete }
         let first = isBroken(.fleetingValuesTaken) ? deletes.last : deletes.first
@@ -276,7 +276,7 @@ extension Replica {
     ) {
         for index in kernel.writes.indices {
             let write = kernel.writes[index]
-            guard write.dot.origin == origin, write.dot.number >= first, !write.columns.isEmpty
+            guard write.dot.origin == author, write.dot.number >= first, !write.columns.isEmpty
             else { continue }
             var filled: [ColumnValue] = []
             filled.reserveCapacity(access.columns.count)
@@ -359,14 +359,16 @@ extension Replica {
 
     /// The next dot of this replica. Called inside a transaction, which ends with `saveOwnNumber`.
     func nextDot() -> Dot {
-        let number = vector[origin] + 1
-        vector[origin] = number
-        return Dot(origin, number)
+        let number = vector[author] + 1
+        vector[author] = number
+        return Dot(author, number)
     }
 
     func saveOwnNumber() throws {
-        try connection.run(
-            "UPDATE _starling_origin SET seen = ?2 WHERE ord = ?1",
-            [.integer(Int64(ordinals[origin] ?? 0)), .integer(Int64(vector[origin]))])
+        for own in isJoining ? [author, origin] : [origin] {
+            try connection.run(
+                "UPDATE _starling_origin SET seen = ?2 WHERE ord = ?1",
+                [.integer(Int64(ordinals[own] ?? 0)), .integer(Int64(vector[own]))])
+        }
     }
 }

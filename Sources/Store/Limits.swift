@@ -49,6 +49,8 @@ package enum Limits {
     package static let vectorOriginsMax = 49_000
     /// Origins that are known by name, those of rows that were replaced since among them.
     package static let originsMax = 200_000
+    /// Earlier origins that a replica remembers to have gone on from.
+    package static let continuedOriginsMax = 16
     /// Problems that are kept for `status`, and authors whose clock is wrong.
     package static let problemsMax = 64
     /// A number that no honest replica reaches.

@@ -1,6 +1,6 @@
 // What a node reads of its own file beside the rows that it syncs.
 
-internal import CausalModel
+package import CausalModel
 internal import Codec
 internal import SQLite
 package import Values
@@ -30,6 +30,16 @@ extension Replica {
             return try connection.first(
                 "SELECT 1 FROM _starling_row WHERE tbl = ?1 AND key = ?2",
                 [.integer(entry.id), .blob(encodeKey(key))]) != nil
+        }
+    }
+
+    /// The dot of the value that a row shows in a column; nil when there is none. Complexity: O(1).
+    package func dot(table name: String, key: [Value], column: String) throws -> Dot? {
+        try translated {
+            guard let entry = table(named: name), let column = entry.column(named: column) else {
+                return nil
+            }
+            return try load(entry, key: encodeKey(key))?.kernel.winner(column)?.dot
         }
     }
 

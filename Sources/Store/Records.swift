@@ -235,14 +235,22 @@ extension Replica {
     /// The node that numbers, or numbered, under each origin; of those that were met.
     package var knownAuthors: [Origin: String] { authors }
 
-    /// A node said that it numbers under `origin`. A write only when that is news.
-    package func noteAuthor(_ origin: Origin, node: String) throws {
-        guard authors[origin] != node else { return }
+    /// A node said that it numbers under `origin`, or has joined under it, which makes it its origin until
+    /// it joins again. A write only when that is news.
+    package func noteAuthor(_ origin: Origin, node: String, hasJoined: Bool = false) throws {
+        guard authors[origin] != node || (hasJoined && !joinedOrigins.contains(origin)) else {
+            return
+        }
         try translated {
             try connection.run(
-                "INSERT OR REPLACE INTO _starling_author(origin, node) VALUES(?1, ?2)",
-                [.blob(origin.bytes), .string(node)])
+                """
+                INSERT INTO _starling_author(origin, node, joined) VALUES(?1, ?2, ?3)
+                ON CONFLICT(origin) DO UPDATE SET
+                    node = excluded.node, joined = max(joined, excluded.joined)
+                """,
+                [.blob(origin.bytes), .string(node), .integer(hasJoined ? 1 : 0)])
             authors[origin] = node
+            if hasJoined { joinedOrigins.insert(origin) }
         }
     }
 }

@@ -19,12 +19,13 @@ extension Replica {
         let lost = (endedOrigins + removedOrigins).filter {
             $0 != origin && !live.contains($0) && ordinals[$0] != nil
         }
-        guard !lost.isEmpty, !isBroken(.lostOriginKept) else { return 0 }
+        guard !lost.isEmpty, !isJoining, !isBroken(.lostOriginKept) else { return 0 }
         return try write {
             hasVisibleChange = false
             var count = 0
             for origin in lost where count < bounds.foldEntriesMax {
-                for (entry, key) in try rowsBeyond(origin, limit: bounds.foldEntriesMax - count)
+                for (entry, key) in try rowsBeyond(
+                    origin, number: vector[origin], limit: bounds.foldEntriesMax - count)
                 where try reissue(entry, key: key, of: origin) {
                     count += 1
                 }
@@ -34,14 +35,16 @@ extension Replica {
         }
     }
 
-    private func rowsBeyond(_ origin: Origin, limit: Int) throws -> [(TableEntry, [UInt8])] {
+    /// Rows with a live dot of `origin` above `number`, in its order.
+    func rowsBeyond(_ origin: Origin, number: UInt64, limit: Int) throws -> [(TableEntry, [UInt8])]
+    {
         guard let ordinal = ordinals[origin] else { return [] }
         return try connection.query(
             """
             SELECT tbl, key FROM _starling_dot WHERE origin = ?1 AND number > ?2
             ORDER BY number LIMIT ?3
             """,
-            [.integer(Int64(ordinal)), .integer(Int64(vector[origin])), .integer(Int64(limit))]
+            [.integer(Int64(ordinal)), .integer(Int64(number)), .integer(Int64(limit))]
         ).compactMap { row in
             guard case .integer(let id) = row[0], case .blob(let key) = row[1],
                 let entry = tables[id]

@@ -94,10 +94,17 @@ package final class Replica {
     /// Origins that this replica wrote under and never will again, as the marker outside the file
     /// knows them.
     package var endedOrigins: [Origin] = []
+    /// How far this replica is on its way (back) into the group; nil when it takes part.
+    var joining: Joining?
+    var joiningReason: String?
+    /// Earlier origins of this replica since which it has forgotten nothing, the last one first.
+    package internal(set) var continuedOrigins: [Origin] = []
     /// Origins of nodes that were removed from the group, or became readers: nobody takes more of them.
     package var removedOrigins: [Origin] = []
     /// The node behind each origin, as far as it was met.
     var authors: [Origin: String] = [:]
+    /// Those of them that a node has joined under.
+    package internal(set) var joinedOrigins: Set<Origin> = []
     /// Stamps that were too far ahead, by origin: for `status`.
     package internal(set) var clockOffenders: [Origin: Int64] = [:]
     /// Problems found on the way, by subject; shown in `status` until they are gone.
@@ -156,6 +163,9 @@ package final class Replica {
             }
             if try !Bookkeeping.exists("_starling_deleted", in: connection) {
                 try connection.transaction { try connection.execute(Bookkeeping.deletedRows) }
+            }
+            if try !Bookkeeping.exists("_starling_copy", in: connection) {
+                try connection.transaction { try connection.execute(Bookkeeping.joining) }
             }
             return
         }
@@ -317,12 +327,15 @@ package final class Replica {
             try connection.transaction { try startOrigin() }
         }
         authors.removeAll()
-        for row in try connection.query("SELECT origin, node FROM _starling_author") {
+        joinedOrigins.removeAll()
+        for row in try connection.query("SELECT origin, node, joined FROM _starling_author") {
             guard case .blob(let bytes) = row[0], let origin = Origin(bytes: bytes),
                 case .text(let node) = row[1]
             else { continue }
             authors[origin] = String(decoding: node, as: UTF8.self)
+            if row[2] == .integer(1) { joinedOrigins.insert(origin) }
         }
+        try reloadJoining()
         try reloadTables()
         parkedCounts.removeAll()
         for row in try connection.query("SELECT tbl, count(*) FROM _starling_parked GROUP BY tbl") {

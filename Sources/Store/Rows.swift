@@ -159,7 +159,7 @@ extension Replica {
         try statement.bind(blob: key, at: 2)
         try statement.bind(blob: record, at: 3)
         try statement.bind(Int64(bitPattern: row.hash), at: 4)
-        if let context = row.context, !vector.covers(context) {
+        if let context = row.context, isJoining || !vector.covers(context) {
             try statement.bind(try snapshotID(context), at: 5)
         } else {
             try statement.bindNull(at: 5)
@@ -207,8 +207,7 @@ extension Replica {
         }
     }
 
-    private func saveConflicts(_ entry: TableEntry, key: [UInt8], old: Kernel?, new: Kernel) throws
-    {
+    func saveConflicts(_ entry: TableEntry, key: [UInt8], old: Kernel?, new: Kernel) throws {
         let items = new.conflicts.count
         if items > 0 {
             try connection.run(

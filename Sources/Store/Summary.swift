@@ -6,6 +6,17 @@ internal import Codec
 internal import SQLite
 internal import Values
 
+/// What a peer said last of where it stands.
+package struct PeerStatement: Sendable, Equatable {
+    package var node: String
+    package var name: String
+    package var vector: VersionVector
+    /// What it numbered under then; nil when that was not noted.
+    package var origin: Origin?
+    /// Unix time; 0 when it was never met.
+    package var seenMilliseconds: Int64
+}
+
 extension Replica: SyncReplica {
     package func summary() throws -> ReplicaSummary {
         try fold()
@@ -13,10 +24,12 @@ extension Replica: SyncReplica {
             try makeDurable()
             let beyond = try rowsBeyondVector()
             summarizedDataVersion = foldedDataVersion
+            var stated = vector
+            if let joining { stated[joining.provisional] = 0 }
             return ReplicaSummary(
-                origin: origin, vector: vector, isWhole: beyond.count == 0,
+                origin: origin, vector: stated, isWhole: beyond.count == 0 && !isJoining,
                 beyondHash: beyond.hash, digest: digest, schemaFingerprint: schemaFingerprint,
-                floor: floor)
+                floor: floor, isJoining: isJoining, hasUnsettled: try hasRowsOfRemoved())
         }
     }
 
@@ -43,6 +56,13 @@ extension Replica: SyncReplica {
     /// Whether no live dot lies beyond the vector, without folding first. Complexity: O(origins).
     package func isWholeNow() throws -> Bool {
         try translated { try rowsBeyondVector().count == 0 }
+    }
+
+    /// Whether rows of a removed node are half received here, and not issued again yet.
+    func hasRowsOfRemoved() throws -> Bool {
+        try removedOrigins.contains {
+            try !rowsBeyond($0, number: vector[$0], limit: 1).isEmpty
+        }
     }
 
     /// How many rows have a live dot beyond the vector, and a hash over them.
@@ -91,36 +111,47 @@ extension Replica: SyncReplica {
         return needsSync || version != syncedDataVersion ? version : nil
     }
 
-    package func noteStatement(of peer: String, name: String, vector: VersionVector) throws {
+    package func noteStatement(
+        of peer: String, name: String, origin: Origin, vector: VersionVector
+    ) throws {
         try translated {
             try connection.run(
                 """
-                INSERT OR REPLACE INTO _starling_peer(node, name, vector, seen)
-                VALUES(?1, ?2, ?3, ?4)
+                INSERT OR REPLACE INTO _starling_peer(node, name, vector, seen, origin)
+                VALUES(?1, ?2, ?3, ?4, ?5)
                 """,
                 [
                     .string(peer), .string(name), .blob(vector.encoded),
-                    .integer(environment.wallClock()),
+                    .integer(environment.wallClock()), .blob(origin.bytes),
                 ])
         }
     }
 
+    package func hasGoneBack(
+        _ peer: String, origin: Origin, vector: VersionVector
+    ) throws -> Bool {
+        try peerStatements().contains {
+            $0.node == peer && $0.origin == origin && !vector.covers($0.vector)
+        }
+    }
+
     /// The latest statement of every peer that was ever met, by node id.
-    package func peerStatements() throws -> [(
-        node: String, name: String, vector: VersionVector, seenMilliseconds: Int64
-    )] {
+    package func peerStatements() throws -> [PeerStatement] {
         try translated {
             try connection.query(
-                "SELECT node, name, vector, seen FROM _starling_peer ORDER BY node"
+                "SELECT node, name, vector, seen, origin FROM _starling_peer ORDER BY node"
             )
             .compactMap { row in
                 guard case .text(let node) = row[0], case .text(let name) = row[1],
                     case .blob(let vector) = row[2], case .integer(let seen) = row[3]
                 else { return nil }
-                return (
-                    String(decoding: node, as: UTF8.self), String(decoding: name, as: UTF8.self),
-                    try VersionVector(decoding: vector), seen
-                )
+                var origin: Origin?
+                if case .blob(let bytes) = row[4] { origin = Origin(bytes: bytes) }
+                return PeerStatement(
+                    node: String(decoding: node, as: UTF8.self),
+                    name: String(decoding: name, as: UTF8.self),
+                    vector: try VersionVector(decoding: vector), origin: origin,
+                    seenMilliseconds: seen)
             }
         }
     }

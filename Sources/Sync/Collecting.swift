@@ -2,7 +2,7 @@
 // nodes of which one is out of date nothing flows.
 
 internal import CausalModel
-internal import Store
+package import Store
 internal import Wire
 
 extension SyncEngine {
@@ -24,11 +24,8 @@ extension SyncEngine {
         else { return }
         lastCollectAt = now
         guard isIdle else { return wantCollection(now) }
-        let others = known.roles.filter { $0.key != configuration.node }
         do {
-            let outcome = try replica.collect(
-                writers: Set(others.filter { $0.value == .writer }.keys),
-                readers: Set(others.filter { $0.value == .reader }.keys), removals: known.removals)
+            let outcome = try replica.collect(known.stabilityGroup(without: configuration.node))
             if outcome.hasMore { collectAt = now + SyncLimits.collectSliceMilliseconds }
             guard outcome.rows > 0 else { return }
             // The floor has risen: the summary tells.
@@ -62,11 +59,16 @@ extension SyncEngine {
             return true
         }
         // A node that has nothing takes its copy.
-        guard !own.vector.isEmpty, !own.vector.covers(stated.floor),
+        guard !own.vector.isEmpty, !own.isJoining, !own.vector.covers(stated.floor),
             // Look again before believing it: the summary may be older than what was sent.
             try !replica.summary().vector.covers(stated.floor)
         else { return false }
-        refuse(peer, outdated(configuration.node, peer.peerNode), now)
+        let late = outdated(configuration.node, peer.peerNode)
+        if membership?()?.origins != nil {
+            try rejoin(because: late.message, now)
+        } else {
+            refuse(peer, late, now)
+        }
         return true
     }
 
@@ -74,5 +76,16 @@ extension SyncEngine {
         SyncError(
             .outOfDate,
             "\(late) is out of date: it has not seen deletes that \(other) has already forgotten")
+    }
+}
+
+extension Membership {
+    /// Whose statements count for what `node` collects: those of all who take part.
+    package func stabilityGroup(without node: String) -> StabilityGroup {
+        let others = roles.filter { $0.key != node && (origins == nil || origins?[$0.key] != nil) }
+        return StabilityGroup(
+            writers: Set(others.filter { $0.value == .writer }.keys),
+            readers: Set(others.filter { $0.value == .reader }.keys), origins: origins,
+            removals: removals)
     }
 }

@@ -93,9 +93,18 @@ extension SyncEngine {
         try checkOrigin(peer, state, now)
         guard links[peer.id] != nil else { return }
         noteAuthor(peer, state.origin)
-        try replica.noteStatement(of: hello.node, name: hello.name, vector: state.vector)
-        peer.lastNoteAt = now
-        wantCollection(now)
+        if membership?()?.origins != nil, standing(of: peer) == .joined,
+            try replica.hasGoneBack(hello.node, origin: state.origin, vector: state.vector)
+        {
+            let text = "\(hello.node) knows less than it said before: its file is an older copy"
+            return refuse(peer, SyncError(.outOfDate, text), now)
+        }
+        if !state.hasUnsettled {
+            try replica.noteStatement(
+                of: hello.node, name: hello.name, origin: state.origin, vector: state.vector)
+            peer.lastNoteAt = now
+            wantCollection(now)
+        }
         guard try !refuseOutdated(peer, now) else { return }
         peer.progressAt = now
         if let record = peer.record { book.activated(record, now: now) }
@@ -116,8 +125,8 @@ extension SyncEngine {
         if state.origin == before.origin {
             let reason = "the node \(peer.peerNode) numbers its changes under the same origin"
             guard mayEndOrigin(peer, now) else { return }
-            try takeNewOrigin(because: reason, now)
-            return refuse(peer, SyncError(.originClash, reason), now)
+            refuse(peer, SyncError(.originClash, reason), now)
+            return try rejoin(because: reason, now)
         }
         try checkClaim(state.vector, of: peer, before, now)
     }
@@ -131,7 +140,7 @@ extension SyncEngine {
         let current = try replica.summary()
         guard vector[current.origin] > current.vector[current.origin], mayEndOrigin(peer, now)
         else { return }
-        try takeNewOrigin(
+        try rejoin(
             because: "the node \(peer.peerNode) knows more changes of this replica than are here: "
                 + "the file is an older copy", now)
     }
@@ -153,7 +162,12 @@ extension SyncEngine {
     func noteEndedOrigin(_ outcome: ApplyOutcome, _ peer: PeerLink, _ now: Milliseconds) {
         guard outcome.hasEndedOrigin else { return }
         originChanges[peer.peerNode, default: 0] += 1
-        onEvent?(.newOrigin(reason: "rows of \(peer.peerNode) have numbers of this node"))
+        let reason = "rows of \(peer.peerNode) have numbers of this node"
+        guard membership?()?.origins == nil else {
+            do { try rejoin(because: reason, now) } catch { onEvent?(.storeTrouble("\(error)")) }
+            return
+        }
+        onEvent?(.newOrigin(reason: reason))
         wantRefresh(at: now)
     }
 
@@ -176,10 +190,19 @@ extension SyncEngine {
     func left(_ peer: PeerLink, _ goodbye: GoodbyeMessage, _ now: Milliseconds) throws {
         let origin = peer.session.stated?.origin ?? peer.session.peer?.origin
         if goodbye.code == .originClash, let own, origin == own.origin, mayEndOrigin(peer, now) {
-            try takeNewOrigin(because: goodbye.text, now)
+            try rejoin(because: goodbye.text, now)
+        } else if goodbye.code == .outOfDate, own?.isJoining == false,
+            membership?()?.origins != nil, mayEndOrigin(peer, now)
+        {
+            try rejoin(because: goodbye.text, now)
         }
         peer.link.close()
         forget(peer, reason: goodbye.text, refusal: goodbye.code, now)
+    }
+
+    /// Who is out of date takes a copy and comes back by itself, where there is a list of who has joined.
+    private func isCurable(_ code: GoodbyeMessage.Code?) -> Bool {
+        code == .outOfDate && membership?()?.origins != nil
     }
 
     /// Tells the peer why, and ends the connection.
@@ -214,13 +237,14 @@ extension SyncEngine {
         if let record = peer.record {
             let isElsewhere = links.values.contains { $0.record == record }
             book.closed(
-                record, reason: reason, refusal: refusal, isConnectedElsewhere: isElsewhere,
+                record, reason: reason, refusal: isCurable(refusal) ? nil : refusal,
+                isConnectedElsewhere: isElsewhere,
                 heldFor: peer.session.activeAt.map { now - $0 } ?? 0, now: now,
                 jitter: jitter(SyncLimits.backoffJitterMilliseconds))
         }
         if peer.isAnnounced, let node {
             onEvent?(.disconnected(node: node, reason: reason))
-        } else if refusal?.isRefusal == true {
+        } else if refusal?.isRefusal == true, !isCurable(refusal) {
             onEvent?(
                 .refused(node: node, address: peer.address?.description, reason: reason))
         }

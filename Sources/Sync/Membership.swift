@@ -14,13 +14,23 @@ package struct Membership: Sendable, Equatable {
 
     /// By node; this node's own, once it is known to be a member.
     package var roles: [String: Role]
-    /// The dots by which members were removed, or made readers; any more changes of the list do no
-    /// harm.
+    /// The dots by which members were removed, or made readers, or joined; any more changes of the list
+    /// do no harm.
     package var removals: VersionVector
+    /// The origin under which each member has joined; nil when nobody keeps count, and whoever is a
+    /// member takes part.
+    package var origins: [String: Origin]?
+    /// The dot by which the list says that this node has joined under its origin.
+    package var join: Dot?
 
-    package init(roles: [String: Role], removals: VersionVector = VersionVector()) {
+    package init(
+        roles: [String: Role], removals: VersionVector = VersionVector(),
+        origins: [String: Origin]? = nil, join: Dot? = nil
+    ) {
         self.roles = roles
         self.removals = removals
+        self.origins = origins
+        self.join = join
     }
 }
 
@@ -54,5 +64,6 @@ extension SyncEngine {
     func mayWrite(_ peer: PeerLink) -> Bool {
         guard let members = membership?() else { return true }
         return members.roles[peer.authenticated ?? peer.peerNode] == .writer
+            && standing(of: peer) == .joined
     }
 }

@@ -92,6 +92,8 @@ final class PeerLink {
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
     /// The host was told that the peer is connected.
+    /// When it may be let in again.
+    var joinAt: Milliseconds = .min
     var isAnnounced = false
     var isDivergent = false
     /// The peer's count in its `state`, when it is the one that decides; and our own.

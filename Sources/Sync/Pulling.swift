@@ -8,7 +8,8 @@ internal import Wire
 extension SyncEngine {
     /// Sends the requests whose turn has come.
     func schedulePulls(_ now: Milliseconds) {
-        guard let own else { return }
+        // A copy that has come to its end is settled first.
+        guard let own, !own.isJoining || own.vector.isEmpty else { return }
         for peer in sortedLinks where peer.isActive && peer.told != nil && mayWrite(peer) {
             recheck(peer, own, now)
             // Nothing to fetch: say so at once, to be sent what comes later.

@@ -12,7 +12,9 @@ extension SyncEngine {
             if until > now { return }
             peer.pushBlockedUntil = nil
         }
-        guard let own, peer.told != nil, peer.accepts else { return peer.closeSource() }
+        guard let own, peer.told != nil, peer.accepts, mayServe(peer) else {
+            return peer.closeSource()
+        }
         do {
             giveBackIfHeldTooLong(peer, now)
             // Several deltas may follow each other; each pass sends one whole or stops.

@@ -34,6 +34,8 @@ package struct Session: Sendable {
     // What is known of the peer.
     package private(set) var peer: HelloMessage?
     package private(set) var stated: StatementMessage?
+    /// It has rows of a removed node half received: where it stands does not count for collecting yet.
+    package private(set) var isPeerUnsettled = false
     /// What the peer has for certain: its statements and the snapshots it sent from.
     package private(set) var peerHas = VersionVector()
     /// What it was ever seen to have on this connection. A statement may be older than the snapshot of
@@ -247,6 +249,7 @@ package struct Session: Sendable {
 
     /// What a peer sends from is its own vector.
     private mutating func saw(_ header: HeaderMessage) {
+        isPeerUnsettled = header.hasUnsettled
         peerHas.join(header.snapshot)
         peerHad.join(header.snapshot)
         known.join(header.snapshot)
@@ -254,6 +257,7 @@ package struct Session: Sendable {
 
     private mutating func note(_ statement: StatementMessage) {
         stated = statement
+        isPeerUnsettled = statement.hasUnsettled
         peerHas = statement.vector
         peerHad.join(statement.vector)
         known.join(statement.vector)

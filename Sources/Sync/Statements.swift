@@ -14,7 +14,7 @@ extension SyncEngine {
 
     /// Sends what is due of: the state that opens a session, the schema, a statement.
     func announce(_ peer: PeerLink, _ now: Milliseconds) {
-        guard let own else { return }
+        guard let own, mayState(own) else { return }
         // What was sent on an earlier connection must not seem to be forgotten: after a fresh look only.
         if peer.isStateDue, looks >= peer.stateLook {
             peer.isStateDue = false
@@ -30,7 +30,10 @@ extension SyncEngine {
             peer.statementDueAt = max(refreshAt, now + 1)
             return
         }
-        let isNews = peer.told.map { !$0.says(own) || $0.accepts != mayWrite(peer) } ?? true
+        let isNews =
+            peer.told.map {
+                !$0.says(own) || $0.accepts != mayWrite(peer) || $0.joined != ownJoin(own)
+            } ?? true
         guard isNews || peer.isStatementForced || peer.creditOwed > 0 else { return }
         peer.isStatementForced = false
         peer.lastStatementAt = now
@@ -44,6 +47,9 @@ extension SyncEngine {
     ) -> StatementMessage {
         var statement = StatementMessage(own, choice: choice, credit: credit)
         statement.accepts = mayWrite(peer)
+        statement.joined = ownJoin(own)
+        statement.continued = replica.continuedOrigins
+        statement.hasUnsettled = own.hasUnsettled
         peer.told = statement
         return statement
     }
@@ -99,8 +105,10 @@ extension SyncEngine {
         guard let hello = peer.session.peer else { return }
         peer.noteDueAt = nil
         do {
+            guard let stated = peer.session.stated, !peer.session.isPeerUnsettled else { return }
             try replica.noteStatement(
-                of: hello.node, name: hello.name, vector: peer.session.peerHas)
+                of: hello.node, name: hello.name, origin: stated.origin,
+                vector: peer.session.peerHas)
             peer.lastNoteAt = now
             wantCollection(now)
         } catch {

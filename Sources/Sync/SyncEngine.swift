@@ -1,7 +1,7 @@
 // Owns the sessions of one node and drives its replica with them. The event loop of the real node
 // and the simulator of the tests call the same few functions; time and randomness come from them.
 
-internal import CausalModel
+package import CausalModel
 package import Store
 package import Wire
 
@@ -27,17 +27,14 @@ package final class SyncEngine {
     /// engine back.
     package var membership: (() -> Membership?)?
 
+    /// Writes into the list of members that a node has joined under an origin, and takes it in at once, on
+    /// disk. Must not call the engine back.
+    package var noteJoined: ((_ node: String, _ origin: Origin) throws -> Void)?
+
     /// Whether deleted rows go for good once all members have seen their deletes.
     ///
-    /// Off until the host keeps what collection relies on, beyond a list of members that is complete
-    /// as far as the replica's vector goes:
-    /// 1. Nobody's change is taken whose first change does not follow, in its own vector, its JOIN: a
-    ///    newcomer numbers nothing before its copy has ended, what it had before included.
-    /// 2. A node whose file went back (a restored file, a clone) counts as removed and joins again:
-    ///    what it once stated is no statement of it any more. `removals` says so to everybody.
-    /// 3. Nobody states a vector that covers a removal before it has issued again what it half received of
-    ///    the removed node.
-    /// 4. A reader that becomes a writer numbers again what it wrote before.
+    /// Only where ``Membership/origins`` says who takes part is it safe beyond a group in which nobody comes,
+    /// goes, or is restored.
     package var collectsDeletedRows = false
 
     package internal(set) var book: PeerBook
@@ -58,6 +55,8 @@ package final class SyncEngine {
     /// Since when nothing moved although rows lie beyond the vector.
     var stillSince: Milliseconds?
     var isReissuing = false
+    /// When this replica's own standing is looked at next.
+    var standingAt: Milliseconds = .min
     /// When deleted rows are looked at next; nil while nothing was learned since.
     var collectAt: Milliseconds?
     var lastCollectAt: Milliseconds?
@@ -281,6 +280,9 @@ package final class SyncEngine {
             refresh(now)
             cutStrangers(now)
         }
+        keepStanding(now)
+        settleStandings(now)
+        if let due = refreshAt, due <= now { refresh(now) }
         for peer in sortedLinks { announce(peer, now) }
         schedulePulls(now)
         for peer in sortedLinks where peer.isActive { push(peer, now) }
@@ -291,7 +293,7 @@ package final class SyncEngine {
 
     private func earliestDeadline(_ now: Milliseconds) -> Milliseconds? {
         var earliest = min(refreshAt ?? .max, book.nextDeadline ?? .max, reissueDeadline)
-        earliest = min(earliest, collectAt ?? .max)
+        earliest = min(earliest, collectAt ?? .max, standingDeadline ?? .max)
         for peer in links.values {
             earliest = min(earliest, peer.session.nextDeadline)
             earliest = min(earliest, peer.hasMore ? now : peer.blockedUntil ?? .max)
@@ -333,7 +335,9 @@ package final class SyncEngine {
         _ summary: ReplicaSummary, after previous: ReplicaSummary?, _ now: Milliseconds
     ) {
         for peer in sortedLinks where peer.isActive {
-            if peer.told.map({ !$0.says(summary) || $0.accepts != mayWrite(peer) }) ?? true {
+            if peer.told.map({
+                !$0.says(summary) || $0.accepts != mayWrite(peer) || $0.joined != ownJoin(summary)
+            }) ?? true {
                 wantStatement(peer, at: now + SyncLimits.statementDelayMilliseconds)
             }
             compareDigests(peer, now)

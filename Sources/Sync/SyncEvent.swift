@@ -13,6 +13,10 @@ package enum SyncEvent: Sendable, Equatable {
     case divergence(node: String)
     case agreement(node: String)
     case newOrigin(reason: String)
+    /// This replica waits for a copy under a new origin.
+    case joining(reason: String)
+    /// A node, or this one, takes part.
+    case joined(node: String)
     /// A peer numbers under this origin, as it says itself.
     case author(node: String, origin: Origin)
     /// Rows that only an origin of this replica's past could have completed have a new dot.

@@ -9,6 +9,7 @@ extension HeaderMessage {
         self.init(
             source: header.source, base: header.base, snapshot: header.snapshot,
             rows: header.rows, bytes: header.bytes, isContinuation: isContinuation)
+        hasUnsettled = header.hasUnsettled
     }
 
     var header: DeltaHeader {
@@ -55,6 +56,7 @@ extension StatementMessage {
     /// rises only over what all members have said that they have: nobody waits for it.
     func says(_ summary: ReplicaSummary) -> Bool {
         origin == summary.origin && vector == summary.vector && isWhole == summary.isWhole
-            && beyondHash == summary.beyondHash && schemaFingerprint == summary.schemaFingerprint
+            && beyondHash == summary.beyondHash && hasUnsettled == summary.hasUnsettled
+            && schemaFingerprint == summary.schemaFingerprint
     }
 }

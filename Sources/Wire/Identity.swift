@@ -88,8 +88,16 @@ package struct StatementMessage: Sendable, Equatable {
     package var choice: UInt64
     /// In a `statement`: chunks applied since the last credit.
     package var credit: Int
-    /// The sender takes the receiver's changes: false says that the receiver is a reader.
+    /// The sender takes the receiver's changes: false says that the receiver is a reader, or has to take
+    /// a copy first.
     package var accepts = true
+    /// The dot by which the sender has joined under its origin; nil while it waits for a copy.
+    package var joined: Dot?
+    /// Earlier origins of the sender since which it has forgotten nothing, the last one first.
+    package var continued: [Origin] = []
+    /// The sender has rows of a removed node half received: what it says of its vector does not count yet
+    /// for collecting.
+    package var hasUnsettled = false
 
     package init(
         origin: Origin, vector: VersionVector, isWhole: Bool, beyondHash: UInt64, digest: UInt64,
@@ -119,6 +127,11 @@ package struct StatementMessage: Sendable, Equatable {
         fields["h"] = .unsigned(choice)
         fields["c"] = .unsigned(UInt64(max(0, credit)))
         fields["a"] = .bool(accepts)
+        if let joined {
+            fields["j"] = .array([.bytes(joined.origin.bytes), .unsigned(joined.number)])
+        }
+        if !continued.isEmpty { fields["p"] = .array(continued.map { .bytes($0.bytes) }) }
+        if hasUnsettled { fields["u"] = .bool(true) }
         return fields.item
     }
 
@@ -134,5 +147,21 @@ package struct StatementMessage: Sendable, Equatable {
         choice = try fields.number("h")
         credit = try fields.count("c", max: WireLimits.creditMax)
         accepts = fields["a"] == nil ? true : try fields.flag("a")
+        joined = try fields["j"].map { item throws(WireError) in try StatementMessage.dot(item) }
+        if let items = fields["p"]?.arrayValue {
+            guard items.count <= WireLimits.continuedMax else {
+                throw WireError(.tooLarge, "the list of earlier origins is too long")
+            }
+            continued = items.compactMap { $0.bytesValue.flatMap { Origin(bytes: $0) } }
+        }
+        hasUnsettled = fields["u"] == nil ? false : try fields.flag("u")
+    }
+
+    private static func dot(_ item: CBOR) throws(WireError) -> Dot {
+        guard let parts = item.arrayValue, parts.count == 2,
+            let origin = parts[0].bytesValue.flatMap({ Origin(bytes: $0) }),
+            let number = parts[1].unsignedValue, number > 0, number <= WireLimits.numberMax
+        else { throw WireError(.malformed, "the dot of joining is malformed") }
+        return Dot(origin, number)
     }
 }

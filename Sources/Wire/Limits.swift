@@ -22,6 +22,8 @@ package enum WireLimits {
 
     package static let groupBytesMax = 128
     package static let nodeBytesMax = 128
+    /// Earlier origins in one statement.
+    package static let continuedMax = 64
     package static let nameBytesMax = 256
     package static let goodbyeTextBytesMax = 1024
     /// Data items in a description of tables: each takes a byte on the wire and some fifty here.

@@ -79,6 +79,8 @@ package struct HeaderMessage: Sendable, Equatable {
     package var bytes: Int
     /// The delta that is under way goes on from a newer snapshot.
     package var isContinuation: Bool
+    /// As in ``StatementMessage``.
+    package var hasUnsettled = false
 
     package init(
         source: Origin, base: VersionVector, snapshot: VersionVector, rows: Int, bytes: Int,
@@ -100,6 +102,7 @@ package struct HeaderMessage: Sendable, Equatable {
         fields["n"] = .unsigned(min(UInt64(max(0, rows)), WireLimits.rowsMax))
         fields["y"] = .unsigned(min(UInt64(max(0, bytes)), WireLimits.bytesMax))
         fields["c"] = .bool(isContinuation)
+        if hasUnsettled { fields["u"] = .bool(true) }
         return fields.item
     }
 
@@ -111,6 +114,7 @@ package struct HeaderMessage: Sendable, Equatable {
         rows = try fields.count("n", max: WireLimits.rowsMax)
         bytes = try fields.count("y", max: WireLimits.bytesMax)
         isContinuation = try fields.flag("c")
+        hasUnsettled = fields["u"] == nil ? false : try fields.flag("u")
     }
 }
 

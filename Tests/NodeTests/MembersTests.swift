@@ -175,7 +175,7 @@ import Testing
         try await ann.sql(
             """
             INSERT INTO starling_members SELECT 'ffffffffffffffffffffffffffffffff', key, 'x', 'writer',
-                'x', 0 FROM starling_members LIMIT 1
+                'x', 0, '' FROM starling_members LIMIT 1
             """)
         try await flock.until("the row is told") {
             let problems = try await ann.status()["problems"]?.array ?? []

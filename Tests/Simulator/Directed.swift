@@ -181,8 +181,10 @@ enum Directed {
 
     private static func collect(_ replica: Replica, after other: Replica) throws {
         let vector = try other.summary().vector
-        try replica.noteStatement(of: "other", name: "other", vector: vector)
-        _ = try replica.collect(writers: ["other"], readers: [], removals: VersionVector())
+        try replica.noteStatement(
+            of: "other", name: "other", origin: Origin(high: 0, low: 0), vector: vector)
+        _ = try replica.collect(
+            StabilityGroup(writers: ["other"], readers: [], removals: VersionVector()))
     }
 
     /// One has seen the delete, and before that changed the row: the whole row must come back.

@@ -129,7 +129,7 @@ extension Simulation {
         try machines.map { machine in
             machine.enterNode()
             return try machine.replica?.deletedRowFacts(
-                writers: [], readers: [], removals: VersionVector()
+                StabilityGroup(writers: [], readers: [], removals: VersionVector())
             ).rows ?? 0
         }
     }

@@ -192,22 +192,36 @@ final class ObservedReplica: SyncReplica {
         return result
     }
 
-    func noteStatement(of peer: String, name: String, vector: VersionVector) throws {
-        try alive { try inner.noteStatement(of: peer, name: name, vector: vector) }
+    func noteStatement(
+        of peer: String, name: String, origin: Origin, vector: VersionVector
+    ) throws {
+        try alive {
+            try inner.noteStatement(of: peer, name: name, origin: origin, vector: vector)
+        }
     }
+
+    func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool {
+        try alive { try inner.hasGoneBack(peer, origin: origin, vector: vector) }
+    }
+
+    var continuedOrigins: [Origin] { inner.continuedOrigins }
+
+    func beginJoining(because reason: String) throws {
+        simulation.note("\(machine.name) begins to join: \(reason)")
+        try local { try inner.beginJoining(because: reason) }
+    }
+
+    func settleJoining() throws { try receive { try inner.settleJoining() } }
+    func endJoiningAlone() throws { try local { try inner.endJoiningAlone() } }
 
     func takeNewOrigin(because reason: String) throws {
         simulation.note("\(machine.name) takes a new origin: \(reason)")
         try local { try inner.takeNewOrigin(because: reason) }
     }
 
-    func collect(
-        writers: Set<String>, readers: Set<String>, removals: VersionVector
-    ) throws -> CollectOutcome {
+    func collect(_ group: StabilityGroup) throws -> CollectOutcome {
         func collect() throws -> CollectOutcome {
-            let outcome = try alive {
-                try inner.collect(writers: writers, readers: readers, removals: removals)
-            }
+            let outcome = try alive { try inner.collect(group) }
             simulation.counts.collected += outcome.rows
             return outcome
         }

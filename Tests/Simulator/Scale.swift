@@ -106,7 +106,7 @@ final class ScaleCluster {
         case .connected, .agreement, .author, .collected: break
         case .disconnected, .refused:
             if doesStand { trouble.append("node \(index): \(event)") }
-        case .divergence, .newOrigin, .reissued, .storeTrouble:
+        case .divergence, .newOrigin, .joining, .joined, .reissued, .storeTrouble:
             trouble.append("node \(index): \(event)")
         }
     }

@@ -15,7 +15,8 @@ extension Cluster {
     func state(_ from: Int, _ to: Int) throws {
         let vector = try members[from].replica.summary().vector
         try members[to].replica.noteStatement(
-            of: members[from].name, name: members[from].name, vector: vector)
+            of: members[from].name, name: members[from].name, origin: members[from].replica.origin,
+            vector: vector)
     }
 
     func stateAll() throws {
@@ -31,7 +32,8 @@ extension Cluster {
     ) throws -> Int {
         let others = others ?? members.indices.filter { $0 != member }
         return try members[member].replica.collect(
-            writers: Set(others.map { members[$0].name }), readers: [], removals: removals
+            StabilityGroup(
+                writers: Set(others.map { members[$0].name }), readers: [], removals: removals)
         ).rows
     }
 
@@ -120,10 +122,14 @@ extension Cluster {
         let cluster = try deleted(2, seenBy: [1])
         let replica = cluster[0].replica
         #expect(
-            try replica.collect(writers: ["n1", "n2"], readers: [], removals: VersionVector()).rows
+            try replica.collect(
+                StabilityGroup(writers: ["n1", "n2"], readers: [], removals: VersionVector())
+            ).rows
                 == 0)
         #expect(
-            try replica.collect(writers: ["n1"], readers: [], removals: VersionVector()).rows == 1)
+            try replica.collect(
+                StabilityGroup(writers: ["n1"], readers: [], removals: VersionVector())
+            ).rows == 1)
     }
 
     /// K[m] ≤ the own vector: member 1 has seen the delete, and before that changed the row.
@@ -164,7 +170,8 @@ extension Cluster {
         let cluster = try deleted(2, seenBy: [])
         let replica = cluster[0].replica
         func collect(removals: VersionVector = VersionVector()) throws -> Int {
-            try replica.collect(writers: [], readers: ["n1"], removals: removals).rows
+            try replica.collect(StabilityGroup(writers: [], readers: ["n1"], removals: removals))
+                .rows
         }
         try cluster[1].app.execute("INSERT INTO tasks VALUES('own','two',0,'n')")
         try cluster.state(1, 0)
@@ -238,7 +245,9 @@ extension Cluster {
         #expect(try cluster.dots(0).contains { !cluster[0].replica.vector.contains($0) })
         #expect(try cluster.collect(0, others: []) == 0)
         #expect(
-            try cluster[0].replica.deletedRowFacts(writers: [], readers: [], removals: .init()).rows
+            try cluster[0].replica.deletedRowFacts(
+                StabilityGroup(writers: [], readers: [], removals: .init())
+            ).rows
                 == 1)
 
         _ = try cluster[0].replica.finish(delta.header)

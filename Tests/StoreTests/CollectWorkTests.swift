@@ -30,7 +30,8 @@ private let tasks = """
         var slices: [CollectOutcome] = []
         repeat {
             slices.append(
-                try replica.collect(writers: ["n1"], readers: [], removals: VersionVector()))
+                try replica.collect(
+                    StabilityGroup(writers: ["n1"], readers: [], removals: VersionVector())))
         } while slices.last?.hasMore == true
         #expect(slices.map(\.rows) == [10, 10, 4])
         #expect(try cluster.kept(0) == [1, 1, 0])
@@ -61,7 +62,8 @@ private let tasks = """
         let missing = try #require(origins.first { .blob($0.bytes) != first })
         var stated = try cluster[0].replica.summary().vector
         stated[missing] = base[missing]
-        try cluster[0].replica.noteStatement(of: "n2", name: "n2", vector: stated)
+        try cluster[0].replica.noteStatement(
+            of: "n2", name: "n2", origin: Origin(high: 0, low: 0), vector: stated)
 
         #expect(try cluster.collect(0) == 0)
         #expect(try place() == .blob(missing.bytes))
@@ -72,7 +74,7 @@ private let tasks = """
         #expect(try cluster[0].app.integer("PRAGMA data_version") == changes)
         #expect(
             try cluster[0].replica.deletedRowFacts(
-                writers: ["n1", "n2"], readers: [], removals: .init())
+                StabilityGroup(writers: ["n1", "n2"], readers: [], removals: .init()))
                 == DeletedRowFacts(rows: 1, waitsFor: ["n2"]))
 
         try cluster.send(0, 2)
@@ -84,7 +86,7 @@ private let tasks = """
         let cluster = try filled(4, rows: 3)
         func facts(_ members: Set<String> = ["n1", "n2", "n3"]) throws -> DeletedRowFacts {
             try cluster[0].replica.deletedRowFacts(
-                writers: members, readers: [], removals: VersionVector())
+                StabilityGroup(writers: members, readers: [], removals: VersionVector()))
         }
         #expect(try facts() == DeletedRowFacts(rows: 0, waitsFor: []))
         try cluster[0].app.execute("DELETE FROM tasks WHERE id < 'row2'")

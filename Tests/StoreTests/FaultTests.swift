@@ -155,9 +155,12 @@ private let tasks = """
                     attempt { _ = try replica.summary() }
                     attempt {
                         _ = try replica.deletedRowFacts(
-                            writers: ["n1"], readers: [], removals: .init())
+                            StabilityGroup(writers: ["n1"], readers: [], removals: .init()))
                     }
-                    attempt { _ = try replica.collect(writers: [], readers: [], removals: .init()) }
+                    attempt {
+                        _ = try replica.collect(
+                            StabilityGroup(writers: [], readers: [], removals: .init()))
+                    }
                     attempt { _ = try replica.apply(chunk, of: delta.header) }
                     attempt { _ = try replica.resumePoint(from: cluster[1].replica.origin) }
                     attempt {

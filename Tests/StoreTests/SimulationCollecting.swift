@@ -22,7 +22,8 @@ extension Simulation {
         try local(from, "states") { try $0.fold() }
         let name = members[from].name
         try members[to].replica.noteStatement(
-            of: name, name: name, vector: members[from].replica.vector)
+            of: name, name: name, origin: members[from].replica.origin,
+            vector: members[from].replica.vector)
     }
 
     /// Returns whether more can go.
@@ -38,7 +39,7 @@ extension Simulation {
         var outcome = CollectOutcome(rows: 0, hasMore: false)
         try retried {
             outcome = try members[index].replica.collect(
-                writers: others, readers: [], removals: VersionVector())
+                StabilityGroup(writers: others, readers: [], removals: VersionVector()))
         }
         collectedRows += outcome.rows
         log.append("\(members[index].name) collects \(outcome.rows) rows")
@@ -65,8 +66,9 @@ extension Simulation {
         for (index, member) in members.enumerated() {
             while try collect(index) {}
             let facts = try member.replica.deletedRowFacts(
-                writers: Set(members.map(\.name)).subtracting([member.name]), readers: [],
-                removals: VersionVector())
+                StabilityGroup(
+                    writers: Set(members.map(\.name)).subtracting([member.name]), readers: [],
+                    removals: VersionVector()))
             if facts != DeletedRowFacts(rows: 0, waitsFor: []) {
                 throw SimulationFailure(description: "\(member.name) keeps \(facts)")
             }

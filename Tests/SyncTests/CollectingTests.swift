@@ -195,7 +195,7 @@ import Wire
         cluster.write(0, "row1", nil)
         cluster.network.run(for: 1_000)
         let outcome = try cluster.replicas[0].collect(
-            writers: ["node1"], readers: [], removals: VersionVector())
+            StabilityGroup(writers: ["node1"], readers: [], removals: VersionVector()))
         #expect(outcome.rows == 1)
         cluster.network.enter(cluster.nodes[0]) { $0.storeChanged(now: cluster.network.now) }
         cluster.network.run(for: 100)
@@ -239,7 +239,8 @@ import Wire
         peer.replica.write("row0", nil)
         peer.engine.storeChanged(now: peer.now)
         peer.advance(100)
-        _ = try? peer.replica.collect(writers: [], readers: [], removals: VersionVector())
+        _ = try? peer.replica.collect(
+            StabilityGroup(writers: [], readers: [], removals: VersionVector()))
         #expect(!peer.replica.floor.isEmpty)
         return peer
     }

@@ -258,9 +258,19 @@ final class MemoryReplica: SyncReplica {
         return columns != before
     }
 
-    func noteStatement(of peer: String, name: String, vector: VersionVector) throws {
+    func noteStatement(
+        of peer: String, name: String, origin: Origin, vector: VersionVector
+    ) throws {
         statements[peer] = vector
     }
+
+    func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool { false }
+
+    /// It knows no list of members that says who has joined.
+    let continuedOrigins: [Origin] = []
+    func beginJoining(because reason: String) throws { try takeNewOrigin(because: reason) }
+    func settleJoining() throws {}
+    func endJoiningAlone() throws {}
 
     func takeNewOrigin(because reason: String) throws {
         fold()
@@ -271,9 +281,8 @@ final class MemoryReplica: SyncReplica {
     /// It has no marker, and so knows of no lost origin.
     func reissueLost(except live: Set<Origin>) throws -> Int { 0 }
 
-    func collect(writers: Set<String>, readers: Set<String>, removals: VersionVector) throws
-        -> CollectOutcome
-    {
+    func collect(_ group: StabilityGroup) throws -> CollectOutcome {
+        let (writers, readers, removals) = (group.writers, group.readers, group.removals)
         try mayFail()
         fold()
         collections.append((writers, readers, removals))

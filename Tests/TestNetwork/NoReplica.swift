@@ -23,14 +23,21 @@ package final class NoReplica: SyncReplica {
     }
     package func schemaDescription() throws -> CBOR { throw Gone() }
     package func adoptSchema(_ description: CBOR) throws -> Bool { throw Gone() }
-    package func noteStatement(of peer: String, name: String, vector: VersionVector) throws {
+    package func noteStatement(
+        of peer: String, name: String, origin: Origin, vector: VersionVector
+    ) throws {
         throw Gone()
     }
     package func takeNewOrigin(because reason: String) throws { throw Gone() }
     package func reissueLost(except live: Set<Origin>) throws -> Int { throw Gone() }
-    package func collect(
-        writers: Set<String>, readers: Set<String>, removals: VersionVector
-    ) throws -> CollectOutcome {
+    package let continuedOrigins: [Origin] = []
+    package func beginJoining(because reason: String) throws { throw Gone() }
+    package func settleJoining() throws { throw Gone() }
+    package func endJoiningAlone() throws { throw Gone() }
+    package func hasGoneBack(
+        _ peer: String, origin: Origin, vector: VersionVector
+    ) throws -> Bool { throw Gone() }
+    package func collect(_ group: StabilityGroup) throws -> CollectOutcome {
         throw Gone()
     }
 }

@@ -1,5 +1,6 @@
 // One member of the group, as the table of members has it.
 
+internal import CausalModel
 internal import SQLite
 internal import Sync
 internal import Trust
@@ -22,15 +23,18 @@ struct Member: Equatable {
     var introducer: String
     /// Unix time.
     var sinceMilliseconds: Int64
+    /// The origin under which it has joined; nil before its first copy, and when it needs a new one.
+    var origin: Origin?
 
     var node: String { key.node }
 
     /// The table's row; nil when the row is not one that Starling writes. A row whose node is not that of
     /// its key names nobody.
     init?(row: [Value]) {
-        guard row.count == 6, case .text(let node) = row[0], case .text(let hex) = row[1],
+        guard row.count == 7, case .text(let node) = row[0], case .text(let hex) = row[1],
             case .text(let name) = row[2], case .text(let role) = row[3],
             case .text(let introducer) = row[4], case .integer(let since) = row[5],
+            case .text(let origin) = row[6],
             let key = PublicKey(hex: String(decoding: hex, as: UTF8.self)),
             Array(key.node.utf8) == node,
             let known = Membership.Role(rawValue: String(decoding: role, as: UTF8.self))
@@ -42,23 +46,26 @@ struct Member: Equatable {
         self.role = known
         self.introducer = String(decoding: introducer, as: UTF8.self)
         sinceMilliseconds = since
+        self.origin = Origin(hex: String(decoding: origin, as: UTF8.self))
     }
 
     init(
         key: PublicKey, name: String, role: Membership.Role, introducer: String,
-        sinceMilliseconds: Int64
+        sinceMilliseconds: Int64, origin: Origin? = nil
     ) {
         self.key = key
         self.name = name
         self.role = role
         self.introducer = introducer
         self.sinceMilliseconds = sinceMilliseconds
+        self.origin = origin
     }
 
     var row: [Value] {
         [
             .string(node), .string(key.hex), .string(name),
             .string(role.rawValue), .string(introducer), .integer(sinceMilliseconds),
+            .string(origin?.hex ?? ""),
         ]
     }
 }

@@ -2,15 +2,45 @@
 
 internal import Store
 internal import Sync
+internal import Transport
 internal import Trust
 
 extension NodeService {
+    /// Who belongs to the group, and who takes part in it, is what the table says.
+    func watchMembers() {
+        engine.membership = { [unowned self] in
+            do { try context.members.look() } catch { storeFailed(error) }
+            return context.members.membership
+        }
+        engine.noteJoined = { [unowned self] node, origin in
+            try context.members.noteJoined(node, origin)
+        }
+        engine.collectsDeletedRows = true
+        context.members.onChange = { [unowned self] in
+            loop.soon { [unowned self] in membersChanged() }
+        }
+    }
+
+    func noteStanding(_ event: SyncEvent) {
+        switch event {
+        case .joining(let reason): log.warning("takes a copy of the group's data: \(reason)")
+        case .joined(let node):
+            let isOwn = node == context.identity.node
+            log.info(isOwn ? "this node takes part" : "\(node.prefix(8)) takes part")
+        default: break
+        }
+    }
+
     /// Of whose origins nothing more will be taken.
     func noteRemovedOrigins() {
-        let known = context.members.membership.roles
-        context.replica.removedOrigins = context.replica.knownAuthors
-            .filter { $0.value != context.identity.node && known[$0.value] != .writer }
-            .map(\.key).sorted()
+        let known = context.members.membership
+        let replica = context.replica
+        replica.removedOrigins = replica.knownAuthors.filter { origin, node in
+            // One that its node has joined under is over when it has joined under another.
+            let isOver = replica.joinedOrigins.contains(origin) && known.origins?[node] != origin
+            return node != context.identity.node && (known.roles[node] != .writer || isOver)
+        }
+        .map(\.key).sorted()
     }
 
     /// Who came is looked for and waited for; who went is forgotten.

@@ -21,6 +21,7 @@ extension NodeContext {
                 "introducer_name": JSONValue(optional: members.byNode[member.introducer]?.name),
                 "since_ms": .int(member.sinceMilliseconds),
                 "last_seen_ms": JSONValue(optional: seen.flatMap { $0 > 0 ? $0 : nil }),
+                "takes_part": .bool(member.origin != nil),
                 "self": .bool(member.node == identity.node),
             ]
         }
@@ -77,6 +78,15 @@ extension NodeContext {
         return ["node": .string(member.node), "name": .string(name), "action": "renamed"]
     }
 
+    func evictMember(_ arguments: JSONObject) throws -> JSONValue {
+        let member = try findMember(arguments["node"]?.string ?? "")
+        guard member.node != identity.node else {
+            throw NodeError(.refused, "a node does not wait for itself: name another member")
+        }
+        try members.evict(member.node)
+        return ["node": .string(member.node), "name": .string(member.name), "action": "evicted"]
+    }
+
     func setMemberRole(_ arguments: JSONObject) throws -> JSONValue {
         let member = try findMember(arguments["node"]?.string ?? "")
         guard let role = arguments["role"]?.string.flatMap(Membership.Role.init(rawValue:)) else {
@@ -86,7 +96,7 @@ extension NodeContext {
             throw NodeError(
                 .refused, "a node cannot make itself a reader: run this on another member")
         }
-        try members.set("role", role.rawValue, of: member.node)
+        try members.setRole(role, of: member.node)
         return [
             "node": .string(member.node), "name": .string(member.name),
             "role": .string(role.rawValue), "action": "changed",

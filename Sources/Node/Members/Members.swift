@@ -15,9 +15,10 @@ final class Members {
     private static let schema = """
         CREATE TABLE IF NOT EXISTS \(table)(
             node TEXT PRIMARY KEY NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
-            role TEXT NOT NULL, introducer TEXT NOT NULL, since_ms INTEGER NOT NULL)
+            role TEXT NOT NULL, introducer TEXT NOT NULL, since_ms INTEGER NOT NULL,
+            origin TEXT NOT NULL DEFAULT '')
         """
-    private static let columns = "node, key, name, role, introducer, since_ms"
+    private static let columns = "node, key, name, role, introducer, since_ms, origin"
 
     let own: PublicKey
     private let home: Home
@@ -47,10 +48,29 @@ final class Members {
         try prepareTable()
         try look()
         isForgotten = try isMember && isAlone()
+        if let introducer, byNode[own.node] == nil, !replica.isJoining {
+            try replica.beginJoining(because: "\(introducer.name) let this node in")
+        } else if try replica.isJoining && !isForgotten && isAlone() {
+            // There is no group that knows better.
+            try replica.endJoiningAlone()
+        }
     }
 
     private func prepareTable() throws {
         let facts = try replica.tableFacts().first { $0.name.lowercased() == Self.table }
+        if facts?.state == "synced",
+            try replica.rows(
+                "SELECT 1 FROM pragma_table_info('\(Self.table)') WHERE name = 'origin'"
+            )
+            .isEmpty
+        {
+            // Of a file of an earlier version.
+            let program = try Connection(
+                path: replica.path, busyTimeoutMilliseconds: Limits.busyMilliseconds)
+            try program.execute(
+                "ALTER TABLE \(Self.table) ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
+            _ = try replica.summary()
+        }
         guard facts?.state != "synced" else { return }
         guard facts == nil || facts?.state == "not_tracked" else {
             // Made anew and empty, it would remove everybody everywhere.
@@ -91,7 +111,11 @@ final class Members {
                 + "by hand"
         byNode = Dictionary(found.map { ($0.node, $0) }) { first, _ in first }
         try settleIntroducer()
-        settle()
+        try settle()
+        for member in byNode.values {
+            guard let origin = member.origin else { continue }
+            try replica.noteAuthor(origin, node: member.node, hasJoined: true)
+        }
         replica.isReader = ownRole == .reader
         onChange?()
     }
@@ -113,13 +137,17 @@ final class Members {
         return try replica.hasKernel(table: Self.table, key: [.string(node)])
     }
 
-    private func settle() {
+    private func settle() throws {
         var roles = byNode.mapValues(\.role)
         if let introducer, (try? wasMember(introducer.key.node)) != true {
             roles[introducer.key.node] = .writer
         }
         // Alone, it talks to nobody; a newcomer to the one that let it in.
-        membership = Membership(roles: roles)
+        membership = Membership(
+            roles: roles, removals: try replica.liveDots(inTable: Self.table),
+            origins: byNode.compactMapValues(\.origin),
+            join: try replica.dot(
+                table: Self.table, key: [.string(own.node)], column: "origin"))
     }
 
     /// What this node may do: by its own row; as its introducer said while that has not come; as the
@@ -160,7 +188,7 @@ final class Members {
         if byNode.isEmpty, introducer == nil {
             let founder = Member(
                 key: own, name: name, role: .writer, introducer: own.node,
-                sinceMilliseconds: member.sinceMilliseconds)
+                sinceMilliseconds: member.sinceMilliseconds, origin: replica.origin)
             rows.insert(founder, at: 0)
         }
         if !isNoted {
@@ -171,7 +199,7 @@ final class Members {
             for member in rows {
                 try program.run(
                     """
-                    INSERT INTO \(Self.table)(\(Self.columns)) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
+                    INSERT INTO \(Self.table)(\(Self.columns)) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)
                     ON CONFLICT(node) DO UPDATE SET
                         name = excluded.name, role = excluded.role
                     """, member.row)
@@ -185,8 +213,39 @@ final class Members {
         }
     }
 
+    /// What a reader wrote before it became a writer has not seen what others have forgotten since: it
+    /// takes a copy, and issues its changes again.
+    func setRole(_ role: Membership.Role, of node: String) throws {
+        try change { program in
+            try program.run(
+                """
+                UPDATE \(Self.table) SET role = ?2,
+                    origin = CASE WHEN role = 'reader' AND ?2 = 'writer' THEN '' ELSE origin END
+                WHERE node = ?1
+                """,
+                [.string(node), .string(role.rawValue)])
+        }
+    }
+
+    /// Waits for a member no longer: it stays one, and takes a copy when it comes back.
+    func evict(_ node: String) throws {
+        try change { program in
+            try program.run(
+                "UPDATE \(Self.table) SET origin = '' WHERE node = ?1", [.string(node)])
+        }
+    }
+
+    /// Notes that a member takes part under `origin` from now on.
+    func noteJoined(_ node: String, _ origin: Origin) throws {
+        try write { program in
+            try program.run(
+                "UPDATE \(Self.table) SET origin = ?2 WHERE node = ?1",
+                [.string(node), .string(origin.hex)])
+        }
+    }
+
     func set(_ column: String, _ value: String, of node: String) throws {
-        precondition(column == "name" || column == "role", "the rest of a row is for ever")
+        precondition(column == "name", "the rest of a row is for ever")
         try change { program in
             try program.run(
                 "UPDATE \(Self.table) SET \(column) = ?2 WHERE node = ?1",
@@ -205,6 +264,10 @@ final class Members {
                         ? "this node was removed from the group: it can change nothing in it"
                         : "this node is a reader: let a writer do it")
         }
+        try write(body)
+    }
+
+    private func write(_ body: (Connection) throws -> Void) throws {
         do {
             let program = try Connection(
                 path: replica.path, busyTimeoutMilliseconds: Limits.busyMilliseconds)

@@ -64,10 +64,7 @@ extension NodeService {
         let now = now
         var facts: [PeerFact] = []
         var seen: Set<String> = []
-        var statements:
-            [(
-                node: String, name: String, vector: VersionVector, seenMilliseconds: Int64
-            )] = []
+        var statements: [PeerStatement] = []
         do { statements = try context.replica.peerStatements() } catch { noteIfDiskFailed(error) }
         for status in engine.peersStatus(now) where status.state != .isSelf {
             if let node = status.node { seen.insert(node) }

@@ -27,10 +27,13 @@ package final class Marker {
     /// Compares the marker with the replica's file, before the first fold; takes a new origin when
     /// the file may be a copy or an older state.
     ///
-    /// - Parameter boot: what differs after every start of the machine; nil for the kernel's word.
+    /// - Parameters:
+    ///   - boot: what differs after every start of the machine; nil for the kernel's word.
+    ///   - rejoins: an older or copied file takes a copy from the group before it goes on.
     /// - Throws: `NodeError` when the marker cannot be written, ``StoreError``.
     package init(
-        home: Home, replica: Replica, random: () -> UInt64, boot: String? = nil
+        home: Home, replica: Replica, random: () -> UInt64, boot: String? = nil,
+        rejoins: Bool = true
     ) throws {
         path = home.markerPath
         database = replica.path
@@ -38,7 +41,17 @@ package final class Marker {
         let identity = try Marker.identity(of: replica.path)
         let boot = boot ?? Marker.bootID()
         let doubt = try Marker.doubt(old, identity: identity, boot: boot, replica: replica)
-        if let doubt { try replica.takeNewOrigin(because: trouble ?? doubt) }
+        if let doubt {
+            let reason = trouble ?? doubt
+            if doubt == Marker.unflushed {
+                // Nothing that anybody was told is gone: what leaves is on disk before.
+                try replica.continueUnderNewOrigin(because: reason)
+            } else if rejoins {
+                try replica.beginJoining(because: reason)
+            } else {
+                try replica.takeNewOrigin(because: reason)
+            }
+        }
         content = MarkerContent(
             nonce: Int64(bitPattern: random() >> 1), origin: replica.origin,
             exported: replica.vector[replica.origin], device: identity.device,
@@ -58,6 +71,7 @@ package final class Marker {
         replica.willExport = note
     }
 
+    private static let unflushed = "the machine stopped before the last changes were surely on disk"
     private static let moved = "the file was copied or moved"
 
     /// Why the file may not be the one that was left; nil when it is.
@@ -85,7 +99,7 @@ package final class Marker {
             return moved
         }
         if old.boot != boot, !old.isClean, !isBroken(.sentBeforeDurable) {
-            return "the machine stopped before the last changes were surely on disk"
+            return unflushed
         }
         return nil
     }

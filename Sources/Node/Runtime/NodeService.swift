@@ -115,13 +115,7 @@ final class NodeService {
         defer { _ = loop.close() }
         context.replica.busyMilliseconds = Store.Limits.busyOnLoopMilliseconds
         engine.onEvent = { [unowned self] in note($0) }
-        engine.membership = { [unowned self] in
-            do { try context.members.look() } catch { storeFailed(error) }
-            return context.members.membership
-        }
-        context.members.onChange = { [unowned self] in
-            loop.soon { [unowned self] in membersChanged() }
-        }
+        watchMembers()
         membersChanged()
         try startAccepting()
         control = try ControlServer(service: self, path: context.home.socketPath)
@@ -334,6 +328,7 @@ final class NodeService {
                 try context.replica.noteAuthor(origin, node: node)
                 noteRemovedOrigins()
             } catch { storeFailed(error) }
+        case .joining, .joined: noteStanding(event)
         case .newOrigin(let reason): log.warning("continues under a new origin: \(reason)")
         case .collected(let rows):
             log.info("\(rows) deleted rows that all members have seen are gone for good")

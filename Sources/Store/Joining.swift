@@ -1,0 +1,385 @@
+// A replica that takes part (again): it takes a full copy under a new origin, and what nobody else has
+// of its own is issued again. For newcomers, restored and copied files, and whoever was away too long.
+
+internal import CausalModel
+internal import SQLite
+internal import Values
+
+/// Where a replica stands between an old life and the next.
+///
+/// Until its copy has come to an end, nothing it numbers may leave: what it writes has not seen the
+/// deletes that the others have forgotten. Programs go on all the same, and their changes are numbered under
+/// a *provisional* origin that nobody ever hears of.
+struct Joining: Equatable {
+    enum Phase: Int64 {
+        /// Rows of the copy come in.
+        case copying = 1
+        /// The copy is whole; what it did not bring is looked at.
+        case settling = 2
+    }
+
+    var phase: Phase
+    /// What the file had seen before: what its rows without a context of their own have seen.
+    var former: VersionVector
+    /// The origin of all changes meanwhile.
+    var provisional: Origin
+    /// While settling: the vector that the copy ended with.
+    var copied = VersionVector()
+    /// While settling: a row that has seen this was brought by the copy.
+    var began = VersionVector()
+}
+
+extension Replica {
+    /// Whether this replica waits for its copy: nothing of it may be sent or stated.
+    package var isJoining: Bool { joining != nil }
+
+    /// The origin that the next change is numbered under.
+    var author: Origin { joining?.provisional ?? origin }
+
+    /// Forgets what this replica claimed to know and starts over under a new origin. Its rows stay, as if
+    /// they had been received half; the next copy and ``settleJoining()`` decide on them.
+    ///
+    /// Called before the first fold, or at any time later; again while a copy is under way, it begins
+    /// anew. Complexity: O(origins).
+    package func beginJoining(because reason: String) throws {
+        try translated {
+            // Without a fold before: what waits in the journal is numbered under the provisional origin.
+            try rawWrite {
+                var former = joining?.former ?? vector
+                if joining?.phase == .settling { former.join(vector) }
+                let provisional = try joining?.provisional ?? freshOrigin()
+                let numbered = vector[provisional]
+                former[provisional] = numbered
+                vector = VersionVector()
+                vector[provisional] = numbered
+                try connection.run(
+                    "UPDATE _starling_origin SET seen = 0 WHERE ord <> ?1",
+                    [.integer(Int64(try ordinalForWriting(provisional)))])
+                try startOrigin()
+                try connection.run("DELETE FROM _starling_transfer")
+                try connection.run("DELETE FROM _starling_copy")
+                continuedOrigins = []
+                joining = Joining(phase: .copying, former: former, provisional: provisional)
+                try saveJoining()
+            }
+            joiningReason = reason
+            problems["origin"] = "takes a copy of the group's data under a new origin: \(reason)"
+        }
+    }
+
+    /// Stops waiting for a copy: this file is what the group goes on from. For whoever is alone, or among
+    /// members of whom none has anything else to go on from.
+    package func endJoiningAlone() throws {
+        guard joining?.phase == .copying else { return }
+        try write {
+            guard var joining else { return }
+            joining.copied = joining.former
+            joining.copied[joining.provisional] = 0
+            try advance(to: joining.copied)
+            joining.phase = .settling
+            // Nothing is missing from a copy that is this file.
+            joining.began = VersionVector()
+            self.joining = joining
+            try saveJoining()
+        }
+        try settleJoining()
+    }
+
+    // MARK: The copy
+
+    /// What a stored row has seen. One without a context of its own is from the life before.
+    func seen(by row: Row?) -> VersionVector? {
+        row.flatMap { $0.context ?? joining?.former }
+    }
+
+    /// Notes where the copy from this source began, in the transaction of its first chunk.
+    func noteCopyBegan(_ header: DeltaHeader) throws {
+        guard joining?.phase == .copying else { return }
+        try connection.run(
+            "INSERT OR IGNORE INTO _starling_copy(source, snapshot) VALUES(?1, ?2)",
+            [.blob(header.source.bytes), .blob(header.snapshot.encoded)])
+    }
+
+    /// A delta came to its end: the copy is whole. Called inside the transaction that ends it, when the
+    /// vector has moved.
+    func noteCopyEnded(_ header: DeltaHeader) throws {
+        guard var joining, joining.phase == .copying else { return }
+        joining.phase = .settling
+        joining.copied = header.snapshot
+        joining.began = header.snapshot
+        if case .blob(let bytes)? = try connection.first(
+            "SELECT snapshot FROM _starling_copy WHERE source = ?1", [.blob(header.source.bytes)])
+        {
+            joining.began = try VersionVector(decoding: bytes)
+        }
+        self.joining = joining
+        try saveJoining()
+    }
+
+    // MARK: Settling
+
+    /// Decides on every row that the copy did not bring, then issues again what only this replica has; a
+    /// replica that does not settle is left alone.
+    ///
+    /// A row whose changes the copy has all seen was deleted and collected elsewhere: it goes here too. Any
+    /// other is issued again whole. In short transactions, and it goes on after a crash where it stopped.
+    /// Complexity: O(rows).
+    package func settleJoining() throws {
+        while joining?.phase == .settling {
+            let isDone = try write {
+                guard joining?.phase == .settling else { return true }
+                var count = try settleUnmentioned()
+                if count == 0 { count = try reissueOwn() }
+                try saveOwnNumber()
+                return count == 0
+            }
+            if isDone { try write { try finishJoining() } }
+        }
+    }
+
+    /// Rows that the copy did not bring, up to one transaction of them; returns how many were found.
+    private func settleUnmentioned() throws -> Int {
+        guard let joining, !joining.began.isEmpty else { return 0 }
+        var mentioned: [Int64] = []
+        for row in try connection.query("SELECT id, vector FROM _starling_snapshot") {
+            if case .integer(let id) = row[0], case .blob(let bytes) = row[1],
+                try VersionVector(decoding: bytes).covers(joining.began)
+            {
+                mentioned.append(id)
+            }
+        }
+        let list = mentioned.map(String.init).joined(separator: ",")
+        let after = try settled()
+        let found = try connection.query(
+            """
+            SELECT tbl, key FROM _starling_row
+            WHERE (tbl, key) > (?1, ?2) AND (context IS NULL OR context NOT IN (\(list)))
+            ORDER BY tbl, key LIMIT ?3
+            """,
+            [.integer(after.table), .blob(after.key), .integer(Int64(bounds.foldEntriesMax))])
+        var last = after
+        for row in found {
+            guard case .integer(let id) = row[0], case .blob(let key) = row[1] else { continue }
+            last = (id, key)
+            guard let entry = tables[id] else { continue }
+            try settleUnmentioned(entry, key: key, joining)
+        }
+        try Bookkeeping.setMeta("settled_table", .integer(last.table), in: connection)
+        try Bookkeeping.setMeta("settled_key", .blob(last.key), in: connection)
+        return found.count
+    }
+
+    private func settled() throws -> (table: Int64, key: [UInt8]) {
+        guard case .integer(let id)? = try Bookkeeping.meta("settled_table", in: connection),
+            case .blob(let key)? = try Bookkeeping.meta("settled_key", in: connection)
+        else { return (-1, []) }
+        return (id, key)
+    }
+
+    private func settleUnmentioned(_ entry: TableEntry, key: [UInt8], _ joining: Joining) throws {
+        guard let old = try loadCaptured(entry, key: key) else { return }
+        if old.isHollow { throw StoreError.hollow(entry) }
+        if old.kernel.isCovered(by: joining.copied), isBroken(.unmentionedKept) { return }
+        if old.kernel.isCovered(by: joining.copied) {
+            var row = old
+            row.kernel = Kernel()
+            row.context = nil
+            try settle(entry, key: key, old: old, row: &row)
+            try noteTouched(entry, key: key, old: old, row: row)
+            return try forget(entry, key: key, old: old)
+        }
+        try issue(entry, key: key, old: old) { _ in true }
+    }
+
+    /// Takes a kernel out of the bookkeeping; its row has left the app's table.
+    private func forget(_ entry: TableEntry, key: [UInt8], old: Row) throws {
+        let kernel = Kernel()
+        statements.removeRow.reset()
+        try statements.removeRow.bind(entry.id, at: 1)
+        try statements.removeRow.bind(blob: key, at: 2)
+        try statements.removeRow.run()
+        try saveHeads(entry, key: key, old: old.kernel, new: kernel)
+        try saveDeleted(entry, key: key, old: old.kernel, new: kernel)
+        try saveConflicts(entry, key: key, old: old.kernel, new: kernel)
+        entry.digest = entry.digest &- old.counted
+        changedTables.insert(entry.id)
+        hasVisibleChange = true
+    }
+
+    /// Issues again what lies beyond the copy under origins of this replica's own; returns how many rows.
+    private func reissueOwn() throws -> Int {
+        guard let joining else { return 0 }
+        let lost = Set(endedOrigins + [joining.provisional]).subtracting([origin])
+        var count = 0
+        for past in lost.sorted() where count < bounds.foldEntriesMax {
+            let beyond = past == joining.provisional ? 0 : joining.copied[past]
+            let limit = bounds.foldEntriesMax - count
+            for (entry, key) in try rowsBeyond(past, number: beyond, limit: limit) {
+                guard let old = try loadCaptured(entry, key: key) else { continue }
+                if old.isHollow { throw StoreError.hollow(entry) }
+                let isIssued = try issue(entry, key: key, old: old) {
+                    lost.contains($0.dot.origin)
+                        && ($0.dot.origin == joining.provisional
+                            || !joining.copied.contains($0.dot))
+                }
+                if isIssued { count += 1 }
+            }
+        }
+        return count
+    }
+
+    /// Gives those writes of a row new dots, and saves it. What is issued again is a change of now: it
+    /// replaces the deletes that it meets, which others may have forgotten.
+    @discardableResult
+    private func issue(
+        _ entry: TableEntry, key: [UInt8], old: Row, which isLost: (Write) -> Bool
+    ) throws -> Bool {
+        var row = old
+        var seen = self.seen(by: old) ?? VersionVector()
+        seen.join(vector)
+        let isPresenceIssued = old.kernel.writes.contains { $0.isPresent && isLost($0) }
+        let writes = old.kernel.writes.map { write in
+            var write = write
+            if isLost(write) {
+                if seen[write.dot.origin] < write.dot.number {
+                    seen[write.dot.origin] = write.dot.number
+                }
+                write.dot = nextSettledDot()
+            } else if write.isPresent, write.isDelete, isPresenceIssued {
+                write.isPresent = false
+            }
+            return write
+        }
+        row.kernel = Kernel(writes: writes)
+        guard row.kernel != old.kernel else { return false }
+        if let joining { seen[joining.provisional] = 0 }
+        row.context = seen
+        try settle(entry, key: key, old: old, row: &row)
+        try noteTouched(entry, key: key, old: old, row: row)
+        try save(entry, key: key, old: old, row: row)
+        return true
+    }
+
+    /// A number under the origin that goes on.
+    private func nextSettledDot() -> Dot {
+        let number = vector[origin] + 1
+        vector[origin] = number
+        return Dot(origin, number)
+    }
+
+    /// Nothing of the provisional origin is left: the new life begins.
+    private func finishJoining() throws {
+        guard let joining, joining.phase == .settling else { return }
+        // A program may have written since.
+        guard try reissueOwn() == 0 else { return }
+        let own = Set(endedOrigins + [joining.provisional])
+        try connection.run(
+            """
+            DELETE FROM _starling_snapshot WHERE id NOT IN (
+                SELECT r.context FROM _starling_dot d
+                JOIN _starling_row r ON r.tbl = d.tbl AND r.key = d.key
+                WHERE d.origin = ?1 AND r.context IS NOT NULL)
+            AND id IN (SELECT value FROM json_each(?2))
+            """,
+            [
+                .integer(Int64(try ordinalForWriting(origin))),
+                .string("[\(try idleSnapshots(own).map(String.init).joined(separator: ","))]"),
+            ])
+        lastSnapshot = nil
+        vector[joining.provisional] = 0
+        try connection.run(
+            "UPDATE _starling_origin SET seen = 0 WHERE ord = ?1",
+            [.integer(Int64(try ordinalForWriting(joining.provisional)))])
+        try connection.run("DELETE FROM _starling_copy")
+        try connection.run(
+            "DELETE FROM _starling_meta WHERE name IN ('settled_table', 'settled_key')")
+        self.joining = nil
+        try saveJoining()
+        try saveOwnNumber()
+        problems["origin"] = joiningReason.map { "continues under a new origin: \($0)" }
+    }
+
+    /// Snapshots that say nothing beyond the vector but of origins that bring nothing any more.
+    func idleSnapshots(_ ended: Set<Origin>) throws -> [Int64] {
+        try connection.query("SELECT id, vector FROM _starling_snapshot").compactMap { row in
+            guard case .integer(let id) = row[0], case .blob(let bytes) = row[1] else { return nil }
+            let seen = try VersionVector(decoding: bytes)
+            let isIdle = seen.entries.allSatisfy {
+                ended.contains($0.origin) || $0.number <= vector[$0.origin]
+            }
+            return isIdle ? id : nil
+        }
+    }
+
+    // MARK: Keeping
+
+    private func saveJoining() throws {
+        let value: Value
+        if let joining {
+            let parts = [joining.former, joining.copied, joining.began].map(\.encoded)
+            var bytes: [UInt8] = [UInt8(joining.phase.rawValue)] + joining.provisional.bytes
+            for part in parts {
+                bytes += withUnsafeBytes(of: UInt32(part.count).littleEndian) { Array($0) } + part
+            }
+            value = .blob(bytes)
+        } else {
+            value = .null
+        }
+        try Bookkeeping.setMeta("joining", value, in: connection)
+        try Bookkeeping.setMeta(
+            "continued", .blob(continuedOrigins.flatMap(\.bytes)), in: connection)
+    }
+
+    /// Reads what ``saveJoining()`` wrote.
+    func reloadJoining() throws {
+        joining = nil
+        continuedOrigins = []
+        if case .blob(let bytes)? = try Bookkeeping.meta("continued", in: connection) {
+            continuedOrigins = stride(from: 0, to: bytes.count, by: 16).compactMap {
+                Origin(bytes: Array(bytes[$0..<min($0 + 16, bytes.count)]))
+            }
+        }
+        guard case .blob(let bytes)? = try Bookkeeping.meta("joining", in: connection) else {
+            return
+        }
+        let damaged = StoreError(.damaged, "what the file says of its joining does not decode")
+        guard bytes.count > 17, let phase = Joining.Phase(rawValue: Int64(bytes[0])),
+            let provisional = Origin(bytes: Array(bytes[1..<17]))
+        else { throw damaged }
+        var vectors: [VersionVector] = []
+        var place = 17
+        while place + 4 <= bytes.count {
+            let count = (0..<4).reduce(0) { $0 | Int(bytes[place + $1]) << (8 * $1) }
+            place += 4
+            guard place + count <= bytes.count else { throw damaged }
+            vectors.append(try VersionVector(decoding: Array(bytes[place..<place + count])))
+            place += count
+        }
+        guard vectors.count == 3 else { throw damaged }
+        joining = Joining(
+            phase: phase, former: vectors[0], provisional: provisional, copied: vectors[1],
+            began: vectors[2])
+    }
+
+    /// Goes on under a new origin with all that was known: nothing that was said is untrue, but numbers
+    /// may have been given that are lost.
+    package func continueUnderNewOrigin(because reason: String) throws {
+        try translated {
+            try rawWrite {
+                let past = origin
+                try startOrigin()
+                try connection.run("DELETE FROM _starling_transfer")
+                continuedOrigins = Array(
+                    ([past] + continuedOrigins).prefix(Limits.continuedOriginsMax))
+                try saveJoining()
+            }
+            problems["origin"] = "continues under a new origin: \(reason)"
+        }
+    }
+
+    private func freshOrigin() throws -> Origin {
+        let fresh = Origin(high: environment.random(), low: environment.random())
+        _ = try ordinalForWriting(fresh)
+        return fresh
+    }
+}

@@ -1,0 +1,210 @@
+// Who takes part. A member joins under an origin, which another member writes into the list of members
+// before it serves the copy; only changes made under that origin, after that copy, are taken.
+
+internal import CausalModel
+internal import Store
+internal import Wire
+
+/// What a peer is to this replica at the moment.
+enum Standing {
+    /// It has joined under the origin that it numbers under.
+    case joined
+    /// It waits for a copy and has nothing yet.
+    case newcomer
+    /// It must take a copy before anything of it is taken: its file went back, or it was away too long.
+    case outdated
+}
+
+extension SyncEngine {
+    // MARK: Peers
+
+    /// How `peer` stands, by the list of members; by its own word where the list here cannot know yet.
+    func standing(of peer: PeerLink) -> Standing {
+        guard let known = membership?(), let origins = known.origins, let own,
+            let stated = peer.session.stated, !isBroken(.wentOnWithoutCopy)
+        else { return .joined }
+        let node = peer.authenticated ?? peer.peerNode
+        if origins[node] == stated.origin { return .joined }
+        let isContinued = origins[node].map(stated.continued.contains) ?? false
+        // A reader cannot say so in the list; whoever serves it does.
+        if isContinued, known.roles[node] == .reader { return .joined }
+        if stated.vector.isEmpty { return .newcomer }
+        guard let joined = stated.joined else { return own.isJoining ? .newcomer : .outdated }
+        // Who waits for a copy itself believes whoever says that it takes part.
+        if own.isJoining { return .joined }
+        guard !own.vector.contains(joined) else { return .outdated }
+        // Written by somebody who takes part, and not heard of here yet.
+        if origins.values.contains(joined.origin) { return .joined }
+        // It has gone on under another origin, and has forgotten nothing since it joined.
+        return isContinued && joined.origin == stated.origin ? .joined : .outdated
+    }
+
+    /// Whether rows may go to this peer: it takes part, and this replica does.
+    func mayServe(_ peer: PeerLink) -> Bool {
+        own?.isJoining != true && standing(of: peer) == .joined
+    }
+
+    /// The dot under which this replica has joined under its present origin; nil when it has not, or
+    /// nobody keeps count.
+    func ownJoin(_ own: ReplicaSummary) -> Dot? {
+        guard !own.isJoining, let known = membership?(), let join = known.join,
+            own.vector.contains(join), let origin = known.origins?[configuration.node],
+            origin == own.origin || isContinuedReader(known)
+        else { return nil }
+        return join
+    }
+
+    private func isContinuedReader(_ known: Membership) -> Bool {
+        let node = configuration.node
+        return known.roles[node] == .reader
+            && known.origins?[node].map(replica.continuedOrigins.contains) ?? false
+    }
+
+    /// Whether this replica may say where it stands: not between a new origin and its place in the list.
+    func mayState(_ own: ReplicaSummary) -> Bool {
+        guard let known = membership?(), known.origins != nil, !own.isJoining,
+            known.roles[configuration.node] != nil
+        else { return true }
+        return ownJoin(own) != nil || isBroken(.wentOnWithoutCopy)
+    }
+
+    /// Lets in who waits for a copy, sends away who has to take one.
+    func settleStandings(_ now: Milliseconds) {
+        guard membership?()?.origins != nil, let own else { return }
+        let takesPart =
+            ownJoin(own) != nil && membership?()?.roles[configuration.node] == .writer
+        for peer in sortedLinks where peer.isActive && links[peer.id] != nil {
+            if let told = peer.told, told.accepts != mayWrite(peer) {
+                wantStatement(peer, at: now + SyncLimits.statementDelayMilliseconds)
+            }
+            guard takesPart, let stated = peer.session.stated else { continue }
+            switch standing(of: peer) {
+            case .joined:
+                guard known(peer) == .reader, isListed(peer, as: stated.origin) == false,
+                    now >= peer.joinAt
+                else { continue }
+                peer.joinAt = now + SyncLimits.joinGapMilliseconds
+                join(peer.authenticated ?? peer.peerNode, stated.origin, now)
+            case .outdated:
+                let text = "\(peer.peerNode) has to take a copy of the group's data first"
+                refuse(peer, SyncError(.outOfDate, text), now)
+            case .newcomer:
+                guard peer.session.stated?.vector.isEmpty == true, now >= peer.joinAt else {
+                    continue
+                }
+                peer.joinAt = now + SyncLimits.joinGapMilliseconds
+                join(peer.authenticated ?? peer.peerNode, stated.origin, now)
+            }
+        }
+    }
+
+    private func known(_ peer: PeerLink) -> Membership.Role? {
+        membership?()?.roles[peer.authenticated ?? peer.peerNode]
+    }
+
+    private func isListed(_ peer: PeerLink, as origin: Origin) -> Bool {
+        membership?()?.origins?[peer.authenticated ?? peer.peerNode] == origin
+    }
+
+    /// Writes that a node has joined, which its copy must bring.
+    private func join(_ node: String, _ origin: Origin, _ now: Milliseconds) {
+        do {
+            try noteJoined?(node, origin)
+            onEvent?(.joined(node: node))
+            wantRefresh(at: now)
+        } catch {
+            wantRefresh(at: now + SyncLimits.joinGapMilliseconds)
+            if !isRetryable(error) { onEvent?(.storeTrouble("\(error)")) }
+        }
+    }
+
+    // MARK: This replica
+
+    /// Ends the present life of this replica: it takes a copy under a new origin, and issues again what
+    /// only it has. Where nobody keeps count of who has joined, it just goes on under a new origin.
+    func rejoin(because reason: String, _ now: Milliseconds) throws {
+        guard membership?()?.origins != nil, !isBroken(.wentOnWithoutCopy) else {
+            return try takeNewOrigin(because: reason, now)
+        }
+        try replica.beginJoining(because: reason)
+        onEvent?(.joining(reason: reason))
+        own = nil
+        for peer in sortedLinks {
+            refuse(peer, SyncError(.shuttingDown, "the peer takes a new copy"), now)
+        }
+        book.resetBackoff()
+        refresh(now)
+    }
+
+    /// Looks whether this replica stands as it says, and what it has to do when it does not.
+    func keepStanding(_ now: Milliseconds) {
+        guard let known = membership?(), let origins = known.origins, let own,
+            now >= standingAt
+        else { return }
+        standingAt = now
+        let node = configuration.node
+        do {
+            if own.isJoining {
+                if !own.vector.isEmpty {
+                    try endJoining(known, own, now)
+                } else if known.roles[node] != nil, isNobodyAhead(origins) {
+                    try replica.endJoiningAlone()
+                    refresh(now)
+                }
+            } else if known.roles[node] != nil, origins[node] != own.origin,
+                !isContinuedReader(known)
+            {
+                let isOurs = origins[node].map(replica.continuedOrigins.contains) ?? false
+                if isOurs || origins.keys.allSatisfy({ $0 == node }) || isBroken(.wentOnWithoutCopy)
+                {
+                    join(node, own.origin, now)
+                    standingAt = now + SyncLimits.joinGapMilliseconds
+                } else {
+                    try rejoin(because: "the members say that it has to", now)
+                }
+            }
+        } catch {
+            let isBusy = isRetryable(error)
+            standingAt =
+                now
+                + (isBusy
+                    ? SyncLimits.storeRetryMilliseconds.upperBound
+                    : SyncLimits.storeTroubleMilliseconds)
+            if !isBusy { onEvent?(.storeTrouble("\(error)")) }
+        }
+    }
+
+    /// The copy is here. It must bring the word that this replica has joined: its sender wrote it before.
+    private func endJoining(_ known: Membership, _ own: ReplicaSummary, _ now: Milliseconds) throws
+    {
+        if known.origins?[configuration.node] == own.origin,
+            let join = known.join, own.vector.contains(join)
+        {
+            try replica.settleJoining()
+            onEvent?(.joined(node: configuration.node))
+            refresh(now)
+        } else {
+            try rejoin(because: "its copy did not say that it had joined", now)
+        }
+    }
+
+    /// Nobody else takes part, as far as this file knows: all others wait for a copy as well, each of them is
+    /// here to say so, and this node is the first of them.
+    private func isNobodyAhead(_ origins: [String: Origin]) -> Bool {
+        origins.keys.allSatisfy { other in
+            other == configuration.node
+                || isDecider(over: other)
+                    && links.values.contains { peer in
+                        peer.isActive && (peer.authenticated ?? peer.peerNode) == other
+                            && peer.session.stated.map { $0.joined == nil && $0.vector.isEmpty }
+                                ?? false
+                    }
+        }
+    }
+
+    /// When ``keepStanding(_:)`` or ``settleStandings(_:)`` has something to try again; nil for never.
+    var standingDeadline: Milliseconds? {
+        guard membership != nil, standingAt > lastNow else { return nil }
+        return standingAt
+    }
+}
