@@ -139,8 +139,10 @@ extension Replica {
     ) throws -> [(TableEntry, [UInt8])] {
         // A snapshot is forgotten when the vector covers it, and says nothing when the rest is of origins
         // that bring nothing more.
-        let idle =
-            group.origins == nil ? [] : try idleSnapshots(Set(endedOrigins + removedOrigins))
+        let idle = try group.origins.map { origins in
+            let live = Set(origins.values)
+            return try idleSnapshots { !live.contains($0) }
+        }
         let statement = try connection.cached(
             """
             SELECT d.tbl, d.key FROM _starling_deleted d
@@ -158,7 +160,7 @@ extension Replica {
             try statement.bind(Int64(ordinal), at: 1)
             try statement.bind(Int64(entry.number), at: 2)
             try statement.bind(Int64(limit - found.count), at: 3)
-            try statement.bind("[\(idle.map(String.init).joined(separator: ","))]", at: 4)
+            try statement.bind("[\((idle ?? []).map(String.init).joined(separator: ","))]", at: 4)
             while try statement.step() {
                 guard let table = tables[statement.int(0)] else { continue }
                 found.append((table, statement.bytes(1)))

@@ -21,6 +21,8 @@ package struct ReplicaSummary: Sendable, Equatable {
     package var floor: VersionVector
     /// The replica waits for its copy; its vector is what the copy has brought.
     package var isJoining: Bool
+    /// Rows of that copy have come.
+    package var hasCopyBegun = false
     /// Rows of a removed node are half received here and not issued again yet: this does not count as a
     /// statement about its removal.
     package var hasUnsettled: Bool

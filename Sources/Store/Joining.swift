@@ -1,7 +1,7 @@
 // A replica that takes part (again): it takes a full copy under a new origin, and what nobody else has
 // of its own is issued again. For newcomers, restored and copied files, and whoever was away too long.
 
-internal import CausalModel
+package import CausalModel
 internal import SQLite
 internal import Values
 
@@ -23,6 +23,11 @@ struct Joining: Equatable {
     var former: VersionVector
     /// The origin of all changes meanwhile.
     var provisional: Origin
+    /// Those of earlier attempts: another copy of the file may go on under one of them.
+    var abandoned: [Origin] = []
+    /// Rows of a copy have come, of this attempt or an earlier one: what the file says of the group may be
+    /// a half of the truth.
+    var hasBegun = false
     /// While settling: the vector that the copy ended with.
     var copied = VersionVector()
     /// While settling: a row that has seen this was brought by the copy.
@@ -32,6 +37,18 @@ struct Joining: Equatable {
 extension Replica {
     /// Whether this replica waits for its copy: nothing of it may be sent or stated.
     package var isJoining: Bool { joining != nil }
+
+    /// While it does: the vector that its rows of before have seen, or, once the copy is whole, that of the
+    /// copy.
+    package var joiningVector: VersionVector? {
+        joining.map { $0.phase == .settling ? $0.copied : $0.former }
+    }
+
+    /// Whether its copy is whole, and what it did not bring is looked at.
+    package var isSettling: Bool { joining?.phase == .settling }
+
+    /// The origins that changes are numbered under at present.
+    package var ownOrigins: Set<Origin> { [origin, author] }
 
     /// The origin that the next change is numbered under.
     var author: Origin { joining?.provisional ?? origin }
@@ -47,24 +64,47 @@ extension Replica {
             try rawWrite {
                 var former = joining?.former ?? vector
                 if joining?.phase == .settling { former.join(vector) }
-                let provisional = try joining?.provisional ?? freshOrigin()
-                let numbered = vector[provisional]
-                former[provisional] = numbered
+                var abandoned: [Origin] = []
+                if let joining {
+                    former[joining.provisional] = vector[joining.provisional]
+                    abandoned = joining.abandoned
+                    if former[joining.provisional] > 0 { abandoned.append(joining.provisional) }
+                }
+                if joining?.phase != .copying { try addToContexts(former) }
                 vector = VersionVector()
-                vector[provisional] = numbered
-                try connection.run(
-                    "UPDATE _starling_origin SET seen = 0 WHERE ord <> ?1",
-                    [.integer(Int64(try ordinalForWriting(provisional)))])
+                try connection.run("UPDATE _starling_origin SET seen = 0")
                 try startOrigin()
                 try connection.run("DELETE FROM _starling_transfer")
                 try connection.run("DELETE FROM _starling_copy")
                 continuedOrigins = []
-                joining = Joining(phase: .copying, former: former, provisional: provisional)
+                joining = Joining(
+                    phase: .copying, former: former, provisional: try freshOrigin(),
+                    abandoned: abandoned, hasBegun: joining?.hasBegun ?? false)
                 try saveJoining()
             }
             joiningReason = reason
             problems["origin"] = "takes a copy of the group's data under a new origin: \(reason)"
         }
+    }
+
+    /// Rows with a context of their own have seen what the vector covered, too.
+    private func addToContexts(_ former: VersionVector) throws {
+        for row in try connection.query("SELECT id, vector FROM _starling_snapshot ORDER BY id") {
+            guard case .blob(let bytes) = row[1] else { continue }
+            let seen = try VersionVector(decoding: bytes).joined(former)
+            let other = try connection.first(
+                "SELECT id FROM _starling_snapshot WHERE vector = ?1", [.blob(seen.encoded)])
+            if let other, other != row[0] {
+                try connection.run(
+                    "UPDATE _starling_row SET context = ?2 WHERE context = ?1", [row[0], other])
+                try connection.run("DELETE FROM _starling_snapshot WHERE id = ?1", [row[0]])
+            } else {
+                try connection.run(
+                    "UPDATE _starling_snapshot SET vector = ?2 WHERE id = ?1",
+                    [row[0], .blob(seen.encoded)])
+            }
+        }
+        lastSnapshot = nil
     }
 
     /// Stops waiting for a copy: this file is what the group goes on from. For whoever is alone, or among
@@ -74,7 +114,7 @@ extension Replica {
         try write {
             guard var joining else { return }
             joining.copied = joining.former
-            joining.copied[joining.provisional] = 0
+            for own in joining.abandoned + [joining.provisional] { joining.copied[own] = 0 }
             try advance(to: joining.copied)
             joining.phase = .settling
             // Nothing is missing from a copy that is this file.
@@ -95,6 +135,10 @@ extension Replica {
     /// Notes where the copy from this source began, in the transaction of its first chunk.
     func noteCopyBegan(_ header: DeltaHeader) throws {
         guard joining?.phase == .copying else { return }
+        if joining?.hasBegun == false {
+            joining?.hasBegun = true
+            try saveJoining()
+        }
         try connection.run(
             "INSERT OR IGNORE INTO _starling_copy(source, snapshot) VALUES(?1, ?2)",
             [.blob(header.source.bytes), .blob(header.snapshot.encoded)])
@@ -209,17 +253,18 @@ extension Replica {
     /// Issues again what lies beyond the copy under origins of this replica's own; returns how many rows.
     private func reissueOwn() throws -> Int {
         guard let joining else { return 0 }
-        let lost = Set(endedOrigins + [joining.provisional]).subtracting([origin])
+        let provisional = Set(joining.abandoned + [joining.provisional])
+        let lost = provisional.union(endedOrigins).subtracting([origin])
         var count = 0
         for past in lost.sorted() where count < bounds.foldEntriesMax {
-            let beyond = past == joining.provisional ? 0 : joining.copied[past]
+            let beyond = provisional.contains(past) ? 0 : joining.copied[past]
             let limit = bounds.foldEntriesMax - count
             for (entry, key) in try rowsBeyond(past, number: beyond, limit: limit) {
                 guard let old = try loadCaptured(entry, key: key) else { continue }
                 if old.isHollow { throw StoreError.hollow(entry) }
                 let isIssued = try issue(entry, key: key, old: old) {
                     lost.contains($0.dot.origin)
-                        && ($0.dot.origin == joining.provisional
+                        && (provisional.contains($0.dot.origin)
                             || !joining.copied.contains($0.dot))
                 }
                 if isIssued { count += 1 }
@@ -252,7 +297,7 @@ extension Replica {
         }
         row.kernel = Kernel(writes: writes)
         guard row.kernel != old.kernel else { return false }
-        if let joining { seen[joining.provisional] = 0 }
+        for own in joining.map({ $0.abandoned + [$0.provisional] }) ?? [] { seen[own] = 0 }
         row.context = seen
         try settle(entry, key: key, old: old, row: &row)
         try noteTouched(entry, key: key, old: old, row: row)
@@ -272,7 +317,7 @@ extension Replica {
         guard let joining, joining.phase == .settling else { return }
         // A program may have written since.
         guard try reissueOwn() == 0 else { return }
-        let own = Set(endedOrigins + [joining.provisional])
+        let own = Set(endedOrigins + joining.abandoned + [joining.provisional])
         try connection.run(
             """
             DELETE FROM _starling_snapshot WHERE id NOT IN (
@@ -283,7 +328,9 @@ extension Replica {
             """,
             [
                 .integer(Int64(try ordinalForWriting(origin))),
-                .string("[\(try idleSnapshots(own).map(String.init).joined(separator: ","))]"),
+                .string(
+                    "[\(try idleSnapshots { own.contains($0) }.map(String.init).joined(separator: ","))]"
+                ),
             ])
         lastSnapshot = nil
         vector[joining.provisional] = 0
@@ -300,12 +347,12 @@ extension Replica {
     }
 
     /// Snapshots that say nothing beyond the vector but of origins that bring nothing any more.
-    func idleSnapshots(_ ended: Set<Origin>) throws -> [Int64] {
+    func idleSnapshots(_ isOver: (Origin) -> Bool) throws -> [Int64] {
         try connection.query("SELECT id, vector FROM _starling_snapshot").compactMap { row in
             guard case .integer(let id) = row[0], case .blob(let bytes) = row[1] else { return nil }
             let seen = try VersionVector(decoding: bytes)
             let isIdle = seen.entries.allSatisfy {
-                ended.contains($0.origin) || $0.number <= vector[$0.origin]
+                isOver($0.origin) || $0.number <= vector[$0.origin]
             }
             return isIdle ? id : nil
         }
@@ -317,7 +364,10 @@ extension Replica {
         let value: Value
         if let joining {
             let parts = [joining.former, joining.copied, joining.began].map(\.encoded)
-            var bytes: [UInt8] = [UInt8(joining.phase.rawValue)] + joining.provisional.bytes
+            let own = [joining.provisional] + joining.abandoned.suffix(Limits.abandonedOriginsMax)
+            let begun: UInt8 = joining.hasBegun ? 0x80 : 0
+            var bytes: [UInt8] = [UInt8(joining.phase.rawValue) | begun, UInt8(own.count)]
+            bytes += own.flatMap(\.bytes)
             for part in parts {
                 bytes += withUnsafeBytes(of: UInt32(part.count).littleEndian) { Array($0) } + part
             }
@@ -343,11 +393,16 @@ extension Replica {
             return
         }
         let damaged = StoreError(.damaged, "what the file says of its joining does not decode")
-        guard bytes.count > 17, let phase = Joining.Phase(rawValue: Int64(bytes[0])),
-            let provisional = Origin(bytes: Array(bytes[1..<17]))
-        else { throw damaged }
+        guard bytes.count > 2, let phase = Joining.Phase(rawValue: Int64(bytes[0] & 0x7f))
+        else {
+            throw damaged
+        }
+        var place = 2 + 16 * Int(bytes[1])
+        guard place <= bytes.count else { throw damaged }
+        let own = stride(from: 2, to: place, by: 16).compactMap {
+            Origin(bytes: Array(bytes[$0..<$0 + 16]))
+        }
         var vectors: [VersionVector] = []
-        var place = 17
         while place + 4 <= bytes.count {
             let count = (0..<4).reduce(0) { $0 | Int(bytes[place + $1]) << (8 * $1) }
             place += 4
@@ -355,9 +410,10 @@ extension Replica {
             vectors.append(try VersionVector(decoding: Array(bytes[place..<place + count])))
             place += count
         }
-        guard vectors.count == 3 else { throw damaged }
+        guard vectors.count == 3, let provisional = own.first else { throw damaged }
         joining = Joining(
-            phase: phase, former: vectors[0], provisional: provisional, copied: vectors[1],
+            phase: phase, former: vectors[0], provisional: provisional,
+            abandoned: Array(own.dropFirst()), hasBegun: bytes[0] & 0x80 != 0, copied: vectors[1],
             began: vectors[2])
     }
 

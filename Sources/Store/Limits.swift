@@ -51,6 +51,8 @@ package enum Limits {
     package static let originsMax = 200_000
     /// Earlier origins that a replica remembers to have gone on from.
     package static let continuedOriginsMax = 16
+    /// Attempts to join, each with changes of programs, that may fail one after the other.
+    package static let abandonedOriginsMax = 250
     /// Problems that are kept for `status`, and authors whose clock is wrong.
     package static let problemsMax = 64
     /// A number that no honest replica reaches.

@@ -33,13 +33,16 @@ extension Replica {
         }
     }
 
-    /// The dot of the value that a row shows in a column; nil when there is none. Complexity: O(1).
-    package func dot(table name: String, key: [Value], column: String) throws -> Dot? {
+    /// The live dots under which a column of a row has this value. Complexity: O(live writes of the row).
+    package func dots(
+        table name: String, key: [Value], column: String, value: Value
+    ) throws -> [Dot] {
         try translated {
             guard let entry = table(named: name), let column = entry.column(named: column) else {
-                return nil
+                return []
             }
-            return try load(entry, key: encodeKey(key))?.kernel.winner(column)?.dot
+            let row = try load(entry, key: encodeKey(key))
+            return row?.kernel.writes.filter { $0.value(column) == value }.map(\.dot) ?? []
         }
     }
 

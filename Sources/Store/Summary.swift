@@ -26,10 +26,12 @@ extension Replica: SyncReplica {
             summarizedDataVersion = foldedDataVersion
             var stated = vector
             if let joining { stated[joining.provisional] = 0 }
-            return ReplicaSummary(
+            var summary = ReplicaSummary(
                 origin: origin, vector: stated, isWhole: beyond.count == 0 && !isJoining,
                 beyondHash: beyond.hash, digest: digest, schemaFingerprint: schemaFingerprint,
                 floor: floor, isJoining: isJoining, hasUnsettled: try hasRowsOfRemoved())
+            summary.hasCopyBegun = joining?.hasBegun ?? false
+            return summary
         }
     }
 
@@ -55,7 +57,7 @@ extension Replica: SyncReplica {
 
     /// Whether no live dot lies beyond the vector, without folding first. Complexity: O(origins).
     package func isWholeNow() throws -> Bool {
-        try translated { try rowsBeyondVector().count == 0 }
+        try translated { try !isJoining && rowsBeyondVector().count == 0 }
     }
 
     /// Whether rows of a removed node are half received here, and not issued again yet.

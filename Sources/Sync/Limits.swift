@@ -47,6 +47,8 @@ package enum SyncLimits {
     // MARK: Store
     package static let storeRetryMilliseconds: ClosedRange<Milliseconds> = 5...200
     package static let storeTroubleMilliseconds: Milliseconds = 1_000
+    /// How long a peer that took part may seem not to: it has another origin, and says so soon.
+    package static let standingGraceMilliseconds: Milliseconds = 2_000
     /// Between two notes that one peer has joined, and between looks at one's own standing after one.
     package static let joinGapMilliseconds: Milliseconds = 1_000
 

@@ -20,17 +20,17 @@ package struct Membership: Sendable, Equatable {
     /// The origin under which each member has joined; nil when nobody keeps count, and whoever is a
     /// member takes part.
     package var origins: [String: Origin]?
-    /// The dot by which the list says that this node has joined under its origin.
-    package var join: Dot?
+    /// The dots by which the list says that this node has joined under its origin.
+    package var joins: [Dot]
 
     package init(
         roles: [String: Role], removals: VersionVector = VersionVector(),
-        origins: [String: Origin]? = nil, join: Dot? = nil
+        origins: [String: Origin]? = nil, joins: [Dot] = []
     ) {
         self.roles = roles
         self.removals = removals
         self.origins = origins
-        self.join = join
+        self.joins = joins
     }
 }
 

@@ -92,6 +92,8 @@ final class PeerLink {
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
     /// The host was told that the peer is connected.
+    /// When it took part last, as far as this replica knew.
+    var stoodAt: Milliseconds?
     /// When it may be let in again.
     var joinAt: Milliseconds = .min
     var isAnnounced = false

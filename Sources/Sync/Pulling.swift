@@ -8,8 +8,7 @@ internal import Wire
 extension SyncEngine {
     /// Sends the requests whose turn has come.
     func schedulePulls(_ now: Milliseconds) {
-        // A copy that has come to its end is settled first.
-        guard let own, !own.isJoining || own.vector.isEmpty else { return }
+        guard let own, mayPull(own) else { return }
         for peer in sortedLinks where peer.isActive && peer.told != nil && mayWrite(peer) {
             recheck(peer, own, now)
             // Nothing to fetch: say so at once, to be sent what comes later.
@@ -28,6 +27,9 @@ extension SyncEngine {
         }
         fetch(from: next, own, now)
     }
+
+    /// A copy that has come to its end is settled before anything else is asked for.
+    func mayPull(_ own: ReplicaSummary) -> Bool { !own.isJoining || own.vector.isEmpty }
 
     /// A safety net: what a peer has and does not bring is asked for again.
     private func recheck(_ peer: PeerLink, _ own: ReplicaSummary, _ now: Milliseconds) {

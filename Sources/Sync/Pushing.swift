@@ -12,9 +12,7 @@ extension SyncEngine {
             if until > now { return }
             peer.pushBlockedUntil = nil
         }
-        guard let own, peer.told != nil, peer.accepts, mayServe(peer) else {
-            return peer.closeSource()
-        }
+        guard let own, mayPush(peer, own) else { return peer.closeSource() }
         do {
             giveBackIfHeldTooLong(peer, now)
             // Several deltas may follow each other; each pass sends one whole or stops.
@@ -32,13 +30,18 @@ extension SyncEngine {
         }
     }
 
+    /// Whether rows may go to this peer now. Under another origin nothing is sent before that is said.
+    private func mayPush(_ peer: PeerLink, _ own: ReplicaSummary) -> Bool {
+        peer.told?.origin == own.origin && peer.accepts && mayServe(peer)
+    }
+
     private func hasRoom(_ peer: PeerLink) -> Bool {
         peer.session.credit > 0 && peer.link.queuedBytes < SyncLimits.queueHighWaterBytes
     }
 
     /// When `push` has to be called again although nothing happens.
     func pushDeadline(_ peer: PeerLink) -> Milliseconds {
-        guard peer.isActive, peer.accepts else { return .max }
+        guard let own, peer.isActive, mayPush(peer, own) else { return .max }
         if let until = peer.pushBlockedUntil { return until }
         var earliest = peer.outgoing.map { $0.openedAt + SyncLimits.sourceHeldMilliseconds } ?? .max
         if peer.outgoing == nil, hasRoom(peer) { earliest = min(earliest, peer.forwardAt ?? .max) }

@@ -47,10 +47,14 @@ extension SyncEngine {
     /// The dot under which this replica has joined under its present origin; nil when it has not, or
     /// nobody keeps count.
     func ownJoin(_ own: ReplicaSummary) -> Dot? {
-        guard !own.isJoining, let known = membership?(), let join = known.join,
-            own.vector.contains(join), let origin = known.origins?[configuration.node],
+        guard !own.isJoining, let known = membership?(),
+            let origin = known.origins?[configuration.node],
             origin == own.origin || isContinuedReader(known)
         else { return nil }
+        // Another member may have written the same since, and that is half received.
+        if let lastJoin, lastJoin.origin == origin { return lastJoin.dot }
+        guard let join = known.joins.first(where: own.vector.contains) else { return nil }
+        lastJoin = (origin, join)
         return join
     }
 
@@ -70,6 +74,7 @@ extension SyncEngine {
 
     /// Lets in who waits for a copy, sends away who has to take one.
     func settleStandings(_ now: Milliseconds) {
+        graceEnd = nil
         guard membership?()?.origins != nil, let own else { return }
         let takesPart =
             ownJoin(own) != nil && membership?()?.roles[configuration.node] == .writer
@@ -80,12 +85,21 @@ extension SyncEngine {
             guard takesPart, let stated = peer.session.stated else { continue }
             switch standing(of: peer) {
             case .joined:
+                peer.stoodAt = now
                 guard known(peer) == .reader, isListed(peer, as: stated.origin) == false,
                     now >= peer.joinAt
                 else { continue }
                 peer.joinAt = now + SyncLimits.joinGapMilliseconds
                 join(peer.authenticated ?? peer.peerNode, stated.origin, now)
             case .outdated:
+                // It may have gone on under another origin, and others told of it first.
+                if let stood = peer.stoodAt, isListed(peer) {
+                    let end = stood + SyncLimits.standingGraceMilliseconds
+                    guard now >= end else {
+                        graceEnd = min(graceEnd ?? .max, end)
+                        continue
+                    }
+                }
                 let text = "\(peer.peerNode) has to take a copy of the group's data first"
                 refuse(peer, SyncError(.outOfDate, text), now)
             case .newcomer:
@@ -102,8 +116,10 @@ extension SyncEngine {
         membership?()?.roles[peer.authenticated ?? peer.peerNode]
     }
 
-    private func isListed(_ peer: PeerLink, as origin: Origin) -> Bool {
-        membership?()?.origins?[peer.authenticated ?? peer.peerNode] == origin
+    /// Whether the list says that it has joined, under `origin` if that is given.
+    private func isListed(_ peer: PeerLink, as origin: Origin? = nil) -> Bool {
+        let listed = membership?()?.origins?[peer.authenticated ?? peer.peerNode]
+        return listed != nil && (origin == nil || listed == origin)
     }
 
     /// Writes that a node has joined, which its copy must bring.
@@ -147,9 +163,11 @@ extension SyncEngine {
             if own.isJoining {
                 if !own.vector.isEmpty {
                     try endJoining(known, own, now)
-                } else if known.roles[node] != nil, isNobodyAhead(origins) {
+                } else if known.roles[node] != nil, isNobodyAhead(known, origins, own) {
                     try replica.endJoiningAlone()
                     refresh(now)
+                    // Others take it from here: the list must say so before it sends this node back.
+                    if let own = self.own, !own.isJoining { join(node, own.origin, now) }
                 }
             } else if known.roles[node] != nil, origins[node] != own.origin,
                 !isContinuedReader(known)
@@ -178,7 +196,7 @@ extension SyncEngine {
     private func endJoining(_ known: Membership, _ own: ReplicaSummary, _ now: Milliseconds) throws
     {
         if known.origins?[configuration.node] == own.origin,
-            let join = known.join, own.vector.contains(join)
+            known.joins.contains(where: own.vector.contains)
         {
             try replica.settleJoining()
             onEvent?(.joined(node: configuration.node))
@@ -190,8 +208,12 @@ extension SyncEngine {
 
     /// Nobody else takes part, as far as this file knows: all others wait for a copy as well, each of them is
     /// here to say so, and this node is the first of them.
-    private func isNobodyAhead(_ origins: [String: Origin]) -> Bool {
-        origins.keys.allSatisfy { other in
+    private func isNobodyAhead(
+        _ known: Membership, _ origins: [String: Origin], _ own: ReplicaSummary
+    ) -> Bool {
+        // A copy that has begun tells of some before it tells of others.
+        let others = own.hasCopyBegun ? Array(known.roles.keys) : Array(origins.keys)
+        return others.allSatisfy { other in
             other == configuration.node
                 || isDecider(over: other)
                     && links.values.contains { peer in
@@ -204,7 +226,7 @@ extension SyncEngine {
 
     /// When ``keepStanding(_:)`` or ``settleStandings(_:)`` has something to try again; nil for never.
     var standingDeadline: Milliseconds? {
-        guard membership != nil, standingAt > lastNow else { return nil }
-        return standingAt
+        guard membership != nil else { return nil }
+        return min(standingAt > lastNow ? standingAt : .max, graceEnd ?? .max)
     }
 }

@@ -55,8 +55,12 @@ package final class SyncEngine {
     /// Since when nothing moved although rows lie beyond the vector.
     var stillSince: Milliseconds?
     var isReissuing = false
+    /// The origin that this replica has joined under last, as it was covered by its vector.
+    var lastJoin: (origin: Origin, dot: Dot)?
     /// When this replica's own standing is looked at next.
     var standingAt: Milliseconds = .min
+    /// When a peer that seems not to take part any more is looked at again.
+    var graceEnd: Milliseconds?
     /// When deleted rows are looked at next; nil while nothing was learned since.
     var collectAt: Milliseconds?
     var lastCollectAt: Milliseconds?
@@ -298,9 +302,10 @@ package final class SyncEngine {
             earliest = min(earliest, peer.session.nextDeadline)
             earliest = min(earliest, peer.hasMore ? now : peer.blockedUntil ?? .max)
             // What waits for the replica is done with the refresh.
-            guard own != nil, peer.isActive, peer.told != nil else { continue }
+            guard let own, peer.isActive, peer.told != nil, mayState(own) else { continue }
             earliest = min(earliest, peer.statementDueAt ?? .max, peer.noteDueAt ?? .max)
-            earliest = min(earliest, peer.checkAt, pushDeadline(peer))
+            earliest = min(earliest, pushDeadline(peer))
+            if mayPull(own), mayWrite(peer) { earliest = min(earliest, peer.checkAt) }
             let stuck = peer.progressAt + SyncLimits.pullStuckMilliseconds
             if peer.id == pulling, stuck > now { earliest = min(earliest, stuck) }
         }
@@ -335,6 +340,8 @@ package final class SyncEngine {
         _ summary: ReplicaSummary, after previous: ReplicaSummary?, _ now: Milliseconds
     ) {
         for peer in sortedLinks where peer.isActive {
+            // Under another origin nothing is sent before that is said.
+            if let told = peer.told, told.origin != summary.origin { wantStatement(peer, at: now) }
             if peer.told.map({
                 !$0.says(summary) || $0.accepts != mayWrite(peer) || $0.joined != ownJoin(summary)
             }) ?? true {

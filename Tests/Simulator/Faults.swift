@@ -15,6 +15,8 @@ enum Fault: String, CaseIterable {
     case clockJump, clockFreeze, clockDrift, clock1970
     // Identity.
     case restore, clone, newOrigin
+    // Members.
+    case evict, role
     // Schema.
     case addColumn, lateTable, rebuild
 }
@@ -35,7 +37,9 @@ struct SwarmPlan {
     var parkedEagerMax = 1_000
     /// True: the ghost history follows every local change, and is asked at every step.
     var hasGhost = true
-    /// Deleted rows are collected; all nodes are members from the start to the end.
+    /// There is a list of members that says who takes part.
+    var keepsMembers = false
+    /// Deleted rows are collected.
     var collects = false
     /// Pages after which programs checkpoint by themselves.
     var checkpointPages = 1_000
@@ -88,10 +92,10 @@ struct SwarmPlan {
         if generator.chance(1, in: 3) { breakTransfers(&generator, without) }
         hasGhost = generator.chance(3, in: 4)
         checkpointPages = [1_000, 30, 1][generator.below(3)]
+        keepsMembers = generator.chance(4, in: 5) || !wanted.isDisjoint(with: [.evict, .role])
+        if !keepsMembers { faults.subtract([.evict, .role]) }
         guard mayCollect else { return }
-        // A file of yesterday is a member that has to join again, and there is no such way yet.
-        let returns: Set<Fault> = [.restore, .clone]
-        if wanted.isDisjoint(with: returns), generator.chance(1, in: 2) { faults.subtract(returns) }
-        collects = faults.isDisjoint(with: returns)
+        // Without a list of members a file of yesterday cannot join again.
+        collects = keepsMembers || faults.isDisjoint(with: [.restore, .clone])
     }
 }

@@ -160,7 +160,8 @@ struct GhostHistory {
                 continue
             }
             failures.append(
-                "collected \(name), and a change of it that had not seen that is to come")
+                "collected \(name), and a change of it that had not seen that is to come: "
+                    + "\(dot.origin.high % 10_000):\(dot.number) \(event.write)")
         }
         return failures
     }
@@ -213,6 +214,22 @@ struct GhostHistory {
             if write.isPresent || !write.cells.isEmpty { alive[dot] = write }
         }
         return alive
+    }
+
+    /// What is alive of a row under a vector, in words.
+    func text(_ name: RowName, under vector: VersionVector) -> String {
+        Self.text(alive(name, under: vector)) + " of "
+            + Self.text((events[name] ?? [:]).mapValues(\.write))
+    }
+
+    /// The rows of which, under a vector, only deletes are alive.
+    func deleted(under vector: VersionVector) -> Content {
+        events.keys.reduce(into: [:]) { rows, name in
+            let alive = alive(name, under: vector)
+            if !alive.isEmpty, !alive.values.contains(where: { $0.isPresent && !$0.isDelete }) {
+                rows[name] = alive
+            }
+        }
     }
 
     private func covers(_ vector: VersionVector, _ dot: Dot) -> Bool {

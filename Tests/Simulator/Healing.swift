@@ -29,6 +29,7 @@ extension Simulation {
         // Long enough for the last restart to be over.
         network.run(for: 30_000)
         network.discoverAll()
+        if plan.keepsMembers { healMembers() }
         for machine in machines where machine.observed == nil || machine.strict == nil {
             fail(["does not run again: \(machine.startFailure ?? "it was not started")"], machine)
         }
@@ -119,7 +120,11 @@ extension Simulation {
             network.run(for: 1_000)
         }
         for (machine, rows) in zip(machines, try deletedRows()) where rows > 0 {
-            fail(["keeps \(rows) deleted rows for ever"], machine)
+            let group = machine.lookAtMembers()?.stabilityGroup(without: machine.name)
+            let facts = try group.flatMap { try machine.replica?.deletedRowFacts($0) }
+            fail(
+                ["keeps \(rows) deleted rows for ever, for the sake of \(facts?.waitsFor ?? [])"],
+                machine)
         }
         if !isConverged() { fail("not equal any more: \(standing)") }
         try throwIfFailed()

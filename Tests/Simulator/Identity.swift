@@ -19,7 +19,8 @@ extension Simulation {
         }
         backups.append(
             Backup(
-                machine: machine.index, files: files, vector: replica.vector))
+                machine: machine.index, files: files, vector: replica.vector,
+                collected: collected[machine.index] ?? [:]))
         if backups.count > 4 { backups.remove(at: generator.below(4)) }
         note("\(machine.name) is backed up")
     }
@@ -40,6 +41,8 @@ extension Simulation {
         removeFile(machine.path + "-wal")
         for file in backup.files { writeFile(machine.path + file.suffix, file.bytes) }
         lastContent[machine.index] = nil
+        collected[machine.index] = backup.collected
+        settling[machine.index] = nil
         forgetChunks(of: machine)
         try machine.openApps()
         findTables(machine)
@@ -59,6 +62,13 @@ extension Simulation {
         let machine = try addMachine(copying: backup)
         note("\(machine.name) is a clone of \(machines[backup.machine].name)")
         originsOf[machine.index] = originsOf[backup.machine]
+        collected[machine.index] = backup.collected
+        machine.isNew = true
+        if plan.keepsMembers {
+            changeMembers(
+                "INSERT OR IGNORE INTO members VALUES('\(machine.name)', 'writer', '')",
+                at: machines[generator.below(machines.count - 1)])
+        }
         start(machine)
     }
 }

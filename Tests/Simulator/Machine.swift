@@ -31,6 +31,10 @@ final class Machine {
     private(set) var lax: Connection?
     private(set) var observed: ObservedReplica?
     private var marker: Marker?
+    private var members: SimulatedMembers?
+    private var lastMembership: Membership?
+    /// It was let in by somebody, and has not begun to join.
+    var isNew = false
     private var remembered: [RememberedPeer] = []
     /// The node could not start; it is tried again.
     private(set) var startFailure: String?
@@ -127,7 +131,18 @@ final class Machine {
             try observed.afterStart {
                 marker = try Marker(
                     home: Home(path: folder), replica: replica,
-                    random: { self.simulation.random.next() }, boot: "boot \(boots)")
+                    random: { self.simulation.random.next() }, boot: "boot \(boots)",
+                    rejoins: simulation.plan.keepsMembers)
+                if isNew, simulation.plan.keepsMembers {
+                    if !replica.isJoining { try replica.beginJoining(because: "it was let in") }
+                    isNew = false
+                }
+            }
+            if replica.isJoining { simulation.forgetChunks(of: self) }
+            if simulation.plan.keepsMembers {
+                let members = SimulatedMembers(self, replica)
+                try observed.local { try members.prepare() }
+                self.members = members
             }
             self.observed = observed
             if let reason = replica.problems["origin"] { simulation.note("\(name) \(reason)") }
@@ -154,6 +169,22 @@ final class Machine {
         simulation.planRounds(self)
     }
 
+    /// As the file says, or said when it could be read last.
+    func lookAtMembers() -> Membership? {
+        enterNode()
+        do { lastMembership = try members?.look() } catch {
+            simulation.note("\(name) cannot read its members: \(error)")
+        }
+        return lastMembership
+    }
+
+    func noteJoined(_ node: String, _ origin: Origin) throws {
+        guard let members, let observed else { return }
+        enterNode()
+        try members.noteJoined(node, origin)
+        _ = try observed.summary()
+    }
+
     /// The marker as it was flushed last: its later writes may be lost with the power.
     private var flushedMarker: [UInt8]?
 
@@ -170,6 +201,8 @@ final class Machine {
         remembered = simulation.network.bury(node)
         observed = nil
         marker = nil
+        members = nil
+        lastMembership = nil
         nodeProcess = nil
         isScanPlanned = false
         buried = process

@@ -46,8 +46,9 @@ final class ObservedReplica: SyncReplica {
         let structure = simulation.plan.hasGhost ? try GhostHistory.content(inner) : [:]
         noteCollected(simulation.lastContent[machine.index] ?? [:], structure)
         try body()
+        if inner.isJoining, !inner.isSettling { simulation.settling[machine.index] = nil }
         try inner.lookAtSchema()
-        origins.insert(inner.origin)
+        origins.formUnion(inner.ownOrigins)
         simulation.originsOf[machine.index] = origins
         guard simulation.plan.hasGhost else { return }
         // Either it died in a local change, or what is new came from peers.
@@ -69,12 +70,14 @@ final class ObservedReplica: SyncReplica {
     @discardableResult
     func local<Result>(_ body: () throws -> Result) throws -> Result {
         guard simulation.plan.hasGhost else { return try alive(body) }
-        let origin = inner.origin
-        let number = inner.vector[origin]
+        let origins = inner.ownOrigins
+        let numbers = origins.map { inner.vector[$0] }
         let outcome = Swift.Result { try alive(body) }
         guard let process = machine.nodeProcess, !process.isDead else { throw ProcessDied() }
-        simulation.originsOf[machine.index, default: []].formUnion([origin, inner.origin])
-        if inner.vector[origin] != number || inner.origin != origin { isBehind = true }
+        simulation.originsOf[machine.index, default: []].formUnion(origins.union(inner.ownOrigins))
+        if origins.map({ inner.vector[$0] }) != numbers || inner.ownOrigins != origins {
+            isBehind = true
+        }
         if isBehind, try !isSettled() {
             // Whoever looks at a scan half done could not tell whose the rest is.
             try alive {
@@ -91,13 +94,43 @@ final class ObservedReplica: SyncReplica {
                 "\(machine.name) folded: " + GhostHistory.difference(content, after)
             }
             // Who makes a collected row anew has seen its delete.
-            let gone = (simulation.collected[machine.index] ?? [:]).filter { after[$0.key] != nil }
-            let before = content.merging(gone) { present, _ in present }
+            let gone = (simulation.collected[machine.index] ?? [:])
+                .filter { after[$0.key] != nil && content[$0.key] == nil }
+            let known = content.merging(gone) { present, _ in present }
+            let before = noteSettled(known, after)
             simulation.fail(simulation.ghost.local(before, after, origins: origins), machine)
             keep(after)
             try check(after)
         }
         return try outcome.get()
+    }
+
+    /// What a copy brings and what it does not: rows that it has seen deleted and does not have any more
+    /// count as collected here too, and who makes one anew has seen that.
+    private func noteSettled(
+        _ before: GhostHistory.Content, _ after: GhostHistory.Content
+    ) -> GhostHistory.Content {
+        guard let copied = simulation.settling[machine.index] else { return before }
+        if !inner.isJoining { simulation.settling[machine.index] = nil }
+        var before = before
+        for name in before.keys.sorted() where after[name] == nil {
+            simulation.explain {
+                "\(machine.name) lets go of \(name), of which the copy knows "
+                    + simulation.ghost.text(name, under: copied)
+            }
+        }
+        for (name, deleted) in simulation.ghost.deleted(under: copied) {
+            let held = before[name] ?? [:]
+            if after[name] == nil {
+                before[name] = nil
+                simulation.collected[machine.index, default: [:]][name] = deleted
+            } else if deleted.allSatisfy({ !$0.value.isPresent || held[$0.key] == nil }),
+                after[name]?.keys.contains(where: { held[$0] == nil }) == true
+            {
+                before[name] = held.merging(deleted) { present, _ in present }
+            }
+        }
+        return before
     }
 
     /// Every value in a program's table belongs to a dot.
@@ -133,6 +166,9 @@ final class ObservedReplica: SyncReplica {
         }
         let result = Swift.Result { try alive(body) }
         guard let process = machine.nodeProcess, !process.isDead else { throw ProcessDied() }
+        if inner.isSettling, let copied = inner.joiningVector {
+            simulation.settling[machine.index] = copied
+        }
         if simulation.plan.hasGhost, try isSettled() {
             let after = try GhostHistory.content(inner)
             simulation.explain {
@@ -166,7 +202,7 @@ final class ObservedReplica: SyncReplica {
         simulation.received(chunk, of: header, at: machine)
         // Folding may move the own entry; nothing else may move before END.
         for entry in inner.vector.entries
-        where entry.origin != inner.origin && entry.number > before[entry.origin] {
+        where !inner.ownOrigins.contains(entry.origin) && entry.number > before[entry.origin] {
             simulation.fail(["a chunk moved the vector"], machine)
         }
         return outcome
@@ -208,15 +244,36 @@ final class ObservedReplica: SyncReplica {
 
     func beginJoining(because reason: String) throws {
         simulation.note("\(machine.name) begins to join: \(reason)")
+        simulation.counts.joins += 1
+        if simulation.counts.joins > 50 + 20 * simulation.step {
+            simulation.fail(["begins to join again and again: \(reason)"], machine)
+        }
+        simulation.forgetChunks(of: machine)
+        simulation.settling[machine.index] = nil
         try local { try inner.beginJoining(because: reason) }
     }
 
-    func settleJoining() throws { try receive { try inner.settleJoining() } }
-    func endJoiningAlone() throws { try local { try inner.endJoiningAlone() } }
+    func settleJoining() throws {
+        try local { try inner.settleJoining() }
+        if !inner.isJoining { simulation.note("\(machine.name) takes part") }
+    }
+
+    func endJoiningAlone() throws {
+        try local { try inner.fold() }
+        simulation.settling[machine.index] = inner.joiningVector
+        try local { try inner.endJoiningAlone() }
+        simulation.note("\(machine.name) goes on alone")
+    }
 
     func takeNewOrigin(because reason: String) throws {
         simulation.note("\(machine.name) takes a new origin: \(reason)")
-        try local { try inner.takeNewOrigin(because: reason) }
+        try local {
+            if simulation.plan.keepsMembers {
+                try inner.continueUnderNewOrigin(because: reason)
+            } else {
+                try inner.takeNewOrigin(because: reason)
+            }
+        }
     }
 
     func collect(_ group: StabilityGroup) throws -> CollectOutcome {
@@ -250,7 +307,15 @@ final class ObservedReplica: SyncReplica {
         -> [String]
     {
         var held: Set<Dot> = []
+        let members = machine.lookAtMembers()
         for other in simulation.machines where other !== machine && other.observed != nil {
+            // What is not taken from there cannot come from there.
+            if let origins = members?.origins,
+                origins[other.name] != other.replica?.origin
+                    || members?.roles[other.name] == .reader
+            {
+                continue
+            }
             held.formUnion((simulation.lastContent[other.index]?[name] ?? [:]).keys)
         }
         return simulation.ghost.checkCollected(

@@ -37,6 +37,8 @@ final class Simulation {
     var lastContent: [Int: GhostHistory.Content] = [:]
     /// What each machine has collected, as it was then.
     var collected: [Int: GhostHistory.Content] = [:]
+    /// Machines whose copy is whole, and the vector that it ended with.
+    var settling: [Int: VersionVector] = [:]
     /// Every origin that a machine ever wrote under.
     var originsOf: [Int: Set<Origin>] = [:]
     /// Files of earlier, as a backup program keeps them, with the vector they had.
@@ -63,6 +65,8 @@ final class Simulation {
         var chunks = 0
         /// Rows of a lost origin that were issued again.
         var reissued = 0
+        /// Times that a running node began to join again.
+        var joins = 0
         /// Deleted rows that went for good.
         var collected = 0
         var faults: [Fault: Int] = [:]
@@ -72,6 +76,7 @@ final class Simulation {
         var machine: Int
         var files: [(suffix: String, bytes: [UInt8])]
         var vector: VersionVector
+        var collected: GhostHistory.Content
     }
 
     init(_ options: Options) throws {
@@ -95,6 +100,7 @@ final class Simulation {
         note("faults: \(plan.faults.map(\.rawValue).sorted())")
         for _ in 0..<nodes { try addMachine() }
         for machine in machines { machine.start() }
+        try foundGroup()
         for machine in machines where machine.index < plan.owners {
             for table in plan.tables where table.name == plan.tables[0].name || chance(5, in: 6) {
                 machine.create(table)
@@ -124,6 +130,7 @@ final class Simulation {
 
     func addMachine() throws {
         let machine = Machine(machines.count, self)
+        machine.isNew = !machines.isEmpty
         machines.append(machine)
         machine.node.engine.onEvent = nil
         try machine.openApps()

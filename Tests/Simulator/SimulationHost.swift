@@ -108,9 +108,16 @@ extension Simulation {
     /// The rounds of one process: they end with it.
     func planRounds(_ machine: Machine) {
         machine.node.engine.collectsDeletedRows = plan.collects
-        machine.node.engine.membership = { [unowned self] in
-            Membership(
-                roles: Dictionary(uniqueKeysWithValues: machines.map { ($0.name, .writer) }))
+        machine.node.engine.membership = { [unowned self, unowned machine] in
+            guard plan.keepsMembers else {
+                return Membership(
+                    roles: Dictionary(uniqueKeysWithValues: machines.map { ($0.name, .writer) }))
+            }
+            return machine.lookAtMembers()
+        }
+        machine.node.engine.noteJoined = { [unowned self, unowned machine] node, origin in
+            note("\(machine.name) notes that \(node) has joined")
+            try machine.noteJoined(node, origin)
         }
         machine.node.engine.onEvent = { [unowned self, unowned machine] event in
             switch event {

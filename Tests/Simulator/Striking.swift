@@ -22,6 +22,8 @@ extension Simulation {
         case .clockJump, .clockFreeze, .clockDrift, .clock1970: strikeClock(fault, machine)
         case .restore: try restore()
         case .clone: try clone()
+        case .evict: evict()
+        case .role: changeRole()
         case .newOrigin:
             // A stopped process decides nothing, and has not seen what happened to its tables.
             guard let observed = machine.observed, !machine.node.isFrozen else { return }

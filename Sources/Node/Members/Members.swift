@@ -146,8 +146,11 @@ final class Members {
         membership = Membership(
             roles: roles, removals: try replica.liveDots(inTable: Self.table),
             origins: byNode.compactMapValues(\.origin),
-            join: try replica.dot(
-                table: Self.table, key: [.string(own.node)], column: "origin"))
+            joins: try byNode[own.node]?.origin.map {
+                try replica.dots(
+                    table: Self.table, key: [.string(own.node)], column: "origin",
+                    value: .string($0.hex))
+            } ?? [])
     }
 
     /// What this node may do: by its own row; as its introducer said while that has not come; as the

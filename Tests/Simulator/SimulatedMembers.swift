@@ -1,0 +1,155 @@
+// The list of members of a simulated group: an ordinary table of each machine's file, kept the same like
+// any other, as in the real node.
+
+import CausalModel
+import SQLite
+import Store
+import Sync
+import TestKit
+import TestNetwork
+import Values
+
+/// What one machine's file says of the members.
+final class SimulatedMembers {
+    static let table = "members"
+    static let schema =
+        "CREATE TABLE IF NOT EXISTS members(node TEXT PRIMARY KEY NOT NULL, role TEXT NOT NULL, "
+        + "origin TEXT NOT NULL DEFAULT '')"
+
+    private unowned let machine: Machine
+    private let replica: Replica
+    private var seen: (digest: UInt64?, changes: UInt64)?
+    private var membership = Membership(roles: [:], origins: [:])
+
+    init(_ machine: Machine, _ replica: Replica) {
+        self.machine = machine
+        self.replica = replica
+    }
+
+    private static func string(_ value: Value) -> String {
+        if case .text(let bytes) = value { String(decoding: bytes, as: UTF8.self) } else { "" }
+    }
+
+    /// The table is there and tracked.
+    func prepare() throws {
+        let facts = try replica.tableFacts().first { $0.name == Self.table }
+        guard facts?.state != "synced" else { return }
+        try write(Self.schema)
+        _ = try replica.track([Self.table], policy: .deleteWins)
+        try replica.finishScans()
+    }
+
+    func look() throws -> Membership {
+        let present = (
+            digest: replica.digest(ofTable: Self.table),
+            changes: replica.changeCount(ofTable: Self.table)
+        )
+        if let seen, seen == present { return membership }
+        var found = Membership(roles: [:], origins: [:])
+        for row in try replica.rows("SELECT node, role, origin FROM members") {
+            let node = Self.string(row[0])
+            found.roles[node] = Membership.Role(rawValue: Self.string(row[1]))
+            if let origin = Origin(hex: Self.string(row[2])) {
+                found.origins?[node] = origin
+                try replica.noteAuthor(origin, node: node, hasJoined: true)
+            }
+        }
+        if found.roles[machine.name] == nil {
+            // Whoever let it in is believed until its own row has come.
+            for other in machine.simulation.machines where other !== machine {
+                found.roles[other.name] = found.roles[other.name] ?? .writer
+            }
+        }
+        let founder = machine.simulation.machines[0].name
+        if try !replica.hasKernel(table: Self.table, key: [.string(founder)]) {
+            found.roles[founder] = .writer
+        }
+        found.removals = try replica.liveDots(inTable: Self.table)
+        if let origin = found.origins?[machine.name] {
+            found.joins = try replica.dots(
+                table: Self.table, key: [.string(machine.name)], column: "origin",
+                value: .string(origin.hex))
+        }
+        replica.removedOrigins = replica.knownAuthors.filter { origin, node in
+            let isOver =
+                replica.joinedOrigins.contains(origin) && found.origins?[node] != origin
+            return node != machine.name && (found.roles[node] != .writer || isOver)
+        }
+        .map(\.key).sorted()
+        replica.isReader = found.roles[machine.name] == .reader
+        seen = present
+        membership = found
+        return found
+    }
+
+    /// As any program does, from the node's own process.
+    func write(_ sql: String) throws {
+        do {
+            let program = try Connection(path: machine.path, busyTimeoutMilliseconds: 0)
+            try program.execute(sql)
+        } catch let error as SQLiteError {
+            throw StoreError(error.isBusy ? .busy : .disk, "\(error)")
+        }
+    }
+
+    func noteJoined(_ node: String, _ origin: Origin) throws {
+        try write("UPDATE members SET origin = '\(origin.hex)' WHERE node = '\(node)'")
+    }
+}
+
+extension Simulation {
+    /// The first machine founds the group and lets the others in.
+    func foundGroup() throws {
+        guard plan.keepsMembers, let founder = machines.first, let replica = founder.replica else {
+            return
+        }
+        founder.enterApp()
+        try founder.lax?.execute(SimulatedMembers.schema)
+        for machine in machines {
+            let origin = machine === founder ? replica.origin.hex : ""
+            try founder.lax?.execute(
+                "INSERT INTO members VALUES('\(machine.name)', 'writer', '\(origin)')")
+        }
+    }
+
+    /// Some machine that runs programs lets a newcomer in, or changes what is said of a member.
+    func changeMembers(_ sql: String, at machine: Machine) {
+        machine.enterApp()
+        do { try machine.lax?.execute(sql) } catch { note("\(machine.name) cannot: \(error)") }
+    }
+
+    /// A member is waited for no longer.
+    func evict() {
+        let machine = machines[generator.below(machines.count)]
+        let other = machines[generator.below(machines.count)]
+        note("\(machine.name) evicts \(other.name)")
+        changeMembers("UPDATE members SET origin = '' WHERE node = '\(other.name)'", at: machine)
+    }
+
+    /// The founder makes a member a reader, or a writer again.
+    func changeRole() {
+        // Two that make each other readers leave nobody who could change that.
+        let machine = machines[0]
+        let other = machines[1 + generator.below(machines.count - 1)]
+        let role = chance(1, in: 2) ? "reader" : "writer"
+        note("\(machine.name) makes \(other.name) a \(role)")
+        setRole(role, of: other, at: machine)
+    }
+
+    func setRole(_ role: String, of other: Machine, at machine: Machine) {
+        changeMembers(
+            "UPDATE members SET role = '\(role)', origin = CASE WHEN role = 'reader' AND "
+                + "'\(role)' = 'writer' THEN '' ELSE origin END WHERE node = '\(other.name)'",
+            at: machine)
+    }
+
+    /// Everybody may write again, and whoever is not listed is let in.
+    func healMembers() {
+        for other in machines {
+            changeMembers(
+                "INSERT OR IGNORE INTO members VALUES('\(other.name)', 'writer', '')",
+                at: machines[0])
+            setRole("writer", of: other, at: machines[0])
+        }
+    }
+}
