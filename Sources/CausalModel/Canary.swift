@@ -22,7 +22,7 @@
     case firstComeKeepsUnique, digestsComparedHalfReceived
     // Collection.
     case collectedWithoutWholeVector, collectedWhenAcknowledged, hiddenRowsCollected
-    case digestCountsDeleted, collectedByOldStatements, wentOnWithoutCopy, unmentionedKept
+    case digestCountsDeleted
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent

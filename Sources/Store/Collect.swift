@@ -117,9 +117,7 @@ extension Replica {
 
     private func counts(_ said: PeerStatement, of member: String, _ group: StabilityGroup) -> Bool {
         let stated = said.vector
-        if let origins = group.origins, said.origin == nil || said.origin != origins[member],
-            !isBroken(.collectedByOldStatements)
-        {
+        if let origins = group.origins, said.origin == nil || said.origin != origins[member] {
             return false
         }
         if isBroken(.collectedWithoutWholeVector) || isBroken(.collectedWhenAcknowledged) {

@@ -21,8 +21,6 @@ package struct ReplicaSummary: Sendable, Equatable {
     package var floor: VersionVector
     /// The replica waits for its copy; its vector is what the copy has brought.
     package var isJoining: Bool
-    /// Rows of that copy have come.
-    package var hasCopyBegun = false
     /// Rows of a removed node are half received here and not issued again yet: this does not count as a
     /// statement about its removal.
     package var hasUnsettled: Bool
@@ -179,6 +177,10 @@ package protocol SyncReplica: AnyObject {
     /// A peer knows numbers of our origin that we never gave out, or another live replica uses it:
     /// continue under a new origin.
     func takeNewOrigin(because reason: String) throws
+
+    /// The replica waits for a copy, and rows of one have come: what the file says of the group may be a half
+    /// of the truth. As of now, not of the last summary.
+    var hasCopyBegun: Bool { get }
 
     /// Earlier origins since which this replica has forgotten nothing, the last one first.
     var continuedOrigins: [Origin] { get }

@@ -26,12 +26,10 @@ extension Replica: SyncReplica {
             summarizedDataVersion = foldedDataVersion
             var stated = vector
             if let joining { stated[joining.provisional] = 0 }
-            var summary = ReplicaSummary(
+            return ReplicaSummary(
                 origin: origin, vector: stated, isWhole: beyond.count == 0 && !isJoining,
                 beyondHash: beyond.hash, digest: digest, schemaFingerprint: schemaFingerprint,
                 floor: floor, isJoining: isJoining, hasUnsettled: try hasRowsOfRemoved())
-            summary.hasCopyBegun = joining?.hasBegun ?? false
-            return summary
         }
     }
 

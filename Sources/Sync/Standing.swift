@@ -21,7 +21,7 @@ extension SyncEngine {
     /// How `peer` stands, by the list of members; by its own word where the list here cannot know yet.
     func standing(of peer: PeerLink) -> Standing {
         guard let known = membership?(), let origins = known.origins, let own,
-            let stated = peer.session.stated, !isBroken(.wentOnWithoutCopy)
+            let stated = peer.session.stated
         else { return .joined }
         let node = peer.authenticated ?? peer.peerNode
         if origins[node] == stated.origin { return .joined }
@@ -69,7 +69,7 @@ extension SyncEngine {
         guard let known = membership?(), known.origins != nil, !own.isJoining,
             known.roles[configuration.node] != nil
         else { return true }
-        return ownJoin(own) != nil || isBroken(.wentOnWithoutCopy)
+        return ownJoin(own) != nil
     }
 
     /// Lets in who waits for a copy, sends away who has to take one.
@@ -139,7 +139,7 @@ extension SyncEngine {
     /// Ends the present life of this replica: it takes a copy under a new origin, and issues again what
     /// only it has. Where nobody keeps count of who has joined, it just goes on under a new origin.
     func rejoin(because reason: String, _ now: Milliseconds) throws {
-        guard membership?()?.origins != nil, !isBroken(.wentOnWithoutCopy) else {
+        guard membership?()?.origins != nil else {
             return try takeNewOrigin(because: reason, now)
         }
         try replica.beginJoining(because: reason)
@@ -163,7 +163,7 @@ extension SyncEngine {
             if own.isJoining {
                 if !own.vector.isEmpty {
                     try endJoining(known, own, now)
-                } else if known.roles[node] != nil, isNobodyAhead(known, origins, own) {
+                } else if known.roles[node] != nil, isNobodyAhead(known, origins) {
                     try replica.endJoiningAlone()
                     refresh(now)
                     // Others take it from here: the list must say so before it sends this node back.
@@ -173,8 +173,7 @@ extension SyncEngine {
                 !isContinuedReader(known)
             {
                 let isOurs = origins[node].map(replica.continuedOrigins.contains) ?? false
-                if isOurs || origins.keys.allSatisfy({ $0 == node }) || isBroken(.wentOnWithoutCopy)
-                {
+                if isOurs || origins.keys.allSatisfy({ $0 == node }) {
                     join(node, own.origin, now)
                     standingAt = now + SyncLimits.joinGapMilliseconds
                 } else {
@@ -209,10 +208,10 @@ extension SyncEngine {
     /// Nobody else takes part, as far as this file knows: all others wait for a copy as well, each of them is
     /// here to say so, and this node is the first of them.
     private func isNobodyAhead(
-        _ known: Membership, _ origins: [String: Origin], _ own: ReplicaSummary
+        _ known: Membership, _ origins: [String: Origin]
     ) -> Bool {
         // A copy that has begun tells of some before it tells of others.
-        let others = own.hasCopyBegun ? Array(known.roles.keys) : Array(origins.keys)
+        let others = replica.hasCopyBegun ? Array(known.roles.keys) : Array(origins.keys)
         return others.allSatisfy { other in
             other == configuration.node
                 || isDecider(over: other)

@@ -59,7 +59,7 @@ extension SyncEngine {
         let fingerprint = own.schemaFingerprint
         let theirs = peer.session.stated?.schemaFingerprint
         // What a peer could not take up before, it perhaps can when its own structures changed.
-        guard fingerprint != theirs, peer.accepts,
+        guard fingerprint != theirs, peer.accepts, mayServe(peer),
             peer.schemaSent.map({ $0.own != fingerprint || $0.theirs != theirs }) ?? true
         else { return }
         do {

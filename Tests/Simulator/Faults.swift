@@ -59,14 +59,17 @@ struct SwarmPlan {
 
     init(
         seed: UInt64, nodes: Int, with wanted: Set<Fault>, without: Set<Fault>,
-        mayCollect: Bool = true
+        mayCollect: Bool = true, mayKeepMembers: Bool = false
     ) {
         var generator = SeededGenerator(seed: seed ^ 0x5eed)
-        for fault in Fault.allCases where generator.chance(2, in: 5) { faults.insert(fault) }
+        let menu = Fault.allCases.filter {
+            mayKeepMembers || ($0 != .evict && $0 != .role)
+        }
+        for fault in menu where generator.chance(2, in: 5) { faults.insert(fault) }
         // Some seeds see only one kind, some none.
         switch generator.below(12) {
         case 0: faults = []
-        case 1: faults = [Fault.allCases[generator.below(Fault.allCases.count)]]
+        case 1: faults = [menu[generator.below(menu.count)]]
         default: break
         }
         faults.formUnion(wanted)
@@ -92,10 +95,14 @@ struct SwarmPlan {
         if generator.chance(1, in: 3) { breakTransfers(&generator, without) }
         hasGhost = generator.chance(3, in: 4)
         checkpointPages = [1_000, 30, 1][generator.below(3)]
-        keepsMembers = generator.chance(4, in: 5) || !wanted.isDisjoint(with: [.evict, .role])
+        keepsMembers = mayKeepMembers
         if !keepsMembers { faults.subtract([.evict, .role]) }
         guard mayCollect else { return }
         // Without a list of members a file of yesterday cannot join again.
-        collects = keepsMembers || faults.isDisjoint(with: [.restore, .clone])
+        let returns: Set<Fault> = [.restore, .clone]
+        if !keepsMembers, wanted.isDisjoint(with: returns), generator.chance(1, in: 2) {
+            faults.subtract(returns)
+        }
+        collects = keepsMembers || faults.isDisjoint(with: returns)
     }
 }

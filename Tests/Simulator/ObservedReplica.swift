@@ -240,6 +240,7 @@ final class ObservedReplica: SyncReplica {
         try alive { try inner.hasGoneBack(peer, origin: origin, vector: vector) }
     }
 
+    var hasCopyBegun: Bool { inner.hasCopyBegun }
     var continuedOrigins: [Origin] { inner.continuedOrigins }
 
     func beginJoining(because reason: String) throws {

@@ -28,6 +28,7 @@ struct Options {
     var with: Set<Fault> = []
     /// Deleted rows are collected, where the seed's faults allow it.
     var collects = true
+    var keepsMembers = false
     var canary: Canary?
     var areCanariesRun = false
     var isLogged = false
@@ -58,6 +59,7 @@ struct Options {
             case "--help": isHelp = true
             case "--log": isLogged = true
             case "--uncollected": collects = false
+            case "--members": keepsMembers = true
             case "--canaries": areCanariesRun = true
             case "--canary":
                 let word = rest.popFirst() ?? ""

@@ -44,6 +44,7 @@ final class Runner {
         var text = ""
         var isFailed = false
         var collects = true
+        var keepsMembers = false
         var canary: Canary?
         /// What the first run of the same arguments ended with.
         var trace: Substring?
@@ -57,6 +58,7 @@ final class Runner {
                 words += ["--without", without.map(\.rawValue).joined(separator: ",")]
             }
             if !collects { words.append("--uncollected") }
+            if keepsMembers { words.append("--members") }
             if let canary { words += ["--canary", canary.rawValue] }
             return words
         }
@@ -102,7 +104,7 @@ final class Runner {
             seed: seed, nodes: options.nodes ?? nodes, steps: options.steps ?? steps,
             with: options.with.sorted { $0.rawValue < $1.rawValue },
             without: options.without.sorted { $0.rawValue < $1.rawValue },
-            collects: options.collects, canary: canary)
+            collects: options.collects, keepsMembers: options.keepsMembers, canary: canary)
     }
 
     // MARK: Processes

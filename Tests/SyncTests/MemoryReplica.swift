@@ -264,14 +264,6 @@ final class MemoryReplica: SyncReplica {
         statements[peer] = vector
     }
 
-    func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool { false }
-
-    /// It knows no list of members that says who has joined.
-    let continuedOrigins: [Origin] = []
-    func beginJoining(because reason: String) throws { try takeNewOrigin(because: reason) }
-    func settleJoining() throws {}
-    func endJoiningAlone() throws {}
-
     func takeNewOrigin(because reason: String) throws {
         fold()
         newOrigins.append(reason)

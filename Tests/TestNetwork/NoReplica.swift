@@ -30,6 +30,7 @@ package final class NoReplica: SyncReplica {
     }
     package func takeNewOrigin(because reason: String) throws { throw Gone() }
     package func reissueLost(except live: Set<Origin>) throws -> Int { throw Gone() }
+    package let hasCopyBegun = false
     package let continuedOrigins: [Origin] = []
     package func beginJoining(because reason: String) throws { throw Gone() }
     package func settleJoining() throws { throw Gone() }

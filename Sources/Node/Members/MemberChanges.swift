@@ -15,7 +15,7 @@ extension NodeService {
         engine.noteJoined = { [unowned self] node, origin in
             try context.members.noteJoined(node, origin)
         }
-        engine.collectsDeletedRows = true
+        engine.collectsDeletedRows = Members.keepsStandings
         context.members.onChange = { [unowned self] in
             loop.soon { [unowned self] in membersChanged() }
         }

@@ -43,7 +43,9 @@ package final class NodeContext {
             throw NodeError(.failed, "cannot open \(database): \(error)", cause: error)
         }
         var generator = SystemRandomNumberGenerator()
-        marker = try Marker(home: home, replica: replica, random: { generator.next() })
+        marker = try Marker(
+            home: home, replica: replica, random: { generator.next() },
+            rejoins: Members.keepsStandings)
         do {
             try replica.lookAtSchema()
             members = try Members(

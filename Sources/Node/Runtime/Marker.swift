@@ -43,7 +43,7 @@ package final class Marker {
         let doubt = try Marker.doubt(old, identity: identity, boot: boot, replica: replica)
         if let doubt {
             let reason = trouble ?? doubt
-            if doubt == Marker.unflushed {
+            if rejoins, doubt == Marker.unflushed {
                 // Nothing that anybody was told is gone: what leaves is on disk before.
                 try replica.continueUnderNewOrigin(because: reason)
             } else if rejoins {

@@ -1,0 +1,203 @@
+// The end of a copy: what it did not bring goes, or is issued again with everything that only this
+// replica has.
+
+internal import CausalModel
+internal import SQLite
+internal import Values
+
+extension Replica {
+    /// Decides on every row that the copy did not bring, then issues again what only this replica has; a
+    /// replica that does not settle is left alone.
+    ///
+    /// A row whose changes the copy has all seen was deleted and collected elsewhere: it goes here too. Any
+    /// other is issued again whole. In short transactions, and it goes on after a crash where it stopped.
+    /// Complexity: O(rows).
+    package func settleJoining() throws {
+        while joining?.phase == .settling {
+            let isDone = try write {
+                guard joining?.phase == .settling else { return true }
+                var count = try settleUnmentioned()
+                if count == 0 { count = try reissueOwn() }
+                try saveOwnNumber()
+                return count == 0
+            }
+            if isDone { try write { try finishJoining() } }
+        }
+    }
+
+    /// Rows that the copy did not bring, up to one transaction of them; returns how many were found.
+    private func settleUnmentioned() throws -> Int {
+        guard let joining, !joining.began.isEmpty else { return 0 }
+        var mentioned: [Int64] = []
+        for row in try connection.query("SELECT id, vector FROM _starling_snapshot") {
+            if case .integer(let id) = row[0], case .blob(let bytes) = row[1],
+                try VersionVector(decoding: bytes).covers(joining.began)
+            {
+                mentioned.append(id)
+            }
+        }
+        let list = mentioned.map(String.init).joined(separator: ",")
+        let after = try settled()
+        let found = try connection.query(
+            """
+            SELECT tbl, key FROM _starling_row
+            WHERE (tbl, key) > (?1, ?2) AND (context IS NULL OR context NOT IN (\(list)))
+            ORDER BY tbl, key LIMIT ?3
+            """,
+            [.integer(after.table), .blob(after.key), .integer(Int64(bounds.foldEntriesMax))])
+        var last = after
+        for row in found {
+            guard case .integer(let id) = row[0], case .blob(let key) = row[1] else { continue }
+            last = (id, key)
+            guard let entry = tables[id] else { continue }
+            try settleUnmentioned(entry, key: key, joining)
+        }
+        try Bookkeeping.setMeta("settled_table", .integer(last.table), in: connection)
+        try Bookkeeping.setMeta("settled_key", .blob(last.key), in: connection)
+        return found.count
+    }
+
+    private func settled() throws -> (table: Int64, key: [UInt8]) {
+        guard case .integer(let id)? = try Bookkeeping.meta("settled_table", in: connection),
+            case .blob(let key)? = try Bookkeeping.meta("settled_key", in: connection)
+        else { return (-1, []) }
+        return (id, key)
+    }
+
+    private func settleUnmentioned(_ entry: TableEntry, key: [UInt8], _ joining: Joining) throws {
+        guard let old = try loadCaptured(entry, key: key) else { return }
+        if old.isHollow { throw StoreError.hollow(entry) }
+        if old.kernel.isCovered(by: joining.copied) {
+            var row = old
+            row.kernel = Kernel()
+            row.context = nil
+            try settle(entry, key: key, old: old, row: &row)
+            try noteTouched(entry, key: key, old: old, row: row)
+            return try forget(entry, key: key, old: old)
+        }
+        try issue(entry, key: key, old: old) { _ in true }
+    }
+
+    /// Takes a kernel out of the bookkeeping; its row has left the app's table.
+    private func forget(_ entry: TableEntry, key: [UInt8], old: Row) throws {
+        let kernel = Kernel()
+        statements.removeRow.reset()
+        try statements.removeRow.bind(entry.id, at: 1)
+        try statements.removeRow.bind(blob: key, at: 2)
+        try statements.removeRow.run()
+        try saveHeads(entry, key: key, old: old.kernel, new: kernel)
+        try saveDeleted(entry, key: key, old: old.kernel, new: kernel)
+        try saveConflicts(entry, key: key, old: old.kernel, new: kernel)
+        entry.digest = entry.digest &- old.counted
+        changedTables.insert(entry.id)
+        hasVisibleChange = true
+    }
+
+    /// Issues again what lies beyond the copy under origins of this replica's own; returns how many rows.
+    private func reissueOwn() throws -> Int {
+        guard let joining else { return 0 }
+        let provisional = Set(joining.abandoned + [joining.provisional])
+        let lost = provisional.union(endedOrigins).subtracting([origin])
+        var count = 0
+        for past in lost.sorted() where count < bounds.foldEntriesMax {
+            let beyond = provisional.contains(past) ? 0 : joining.copied[past]
+            let limit = bounds.foldEntriesMax - count
+            for (entry, key) in try rowsBeyond(past, number: beyond, limit: limit) {
+                guard let old = try loadCaptured(entry, key: key) else { continue }
+                if old.isHollow { throw StoreError.hollow(entry) }
+                let isIssued = try issue(entry, key: key, old: old) {
+                    lost.contains($0.dot.origin)
+                        && (provisional.contains($0.dot.origin)
+                            || !joining.copied.contains($0.dot))
+                }
+                if isIssued { count += 1 }
+            }
+        }
+        return count
+    }
+
+    /// Gives those writes of a row new dots, and saves it. What is issued again is a change of now: it
+    /// replaces the deletes that it meets, which others may have forgotten.
+    @discardableResult
+    private func issue(
+        _ entry: TableEntry, key: [UInt8], old: Row, which isLost: (Write) -> Bool
+    ) throws -> Bool {
+        var row = old
+        var seen = self.seen(by: old) ?? VersionVector()
+        seen.join(vector)
+        let isPresenceIssued = old.kernel.writes.contains { $0.isPresent && isLost($0) }
+        let writes = old.kernel.writes.map { write in
+            var write = write
+            if isLost(write) {
+                if seen[write.dot.origin] < write.dot.number {
+                    seen[write.dot.origin] = write.dot.number
+                }
+                write.dot = nextSettledDot()
+            } else if write.isPresent, write.isDelete, isPresenceIssued {
+                write.isPresent = false
+            }
+            return write
+        }
+        row.kernel = Kernel(writes: writes)
+        guard row.kernel != old.kernel else { return false }
+        for own in joining.map({ $0.abandoned + [$0.provisional] }) ?? [] { seen[own] = 0 }
+        row.context = seen
+        try settle(entry, key: key, old: old, row: &row)
+        try noteTouched(entry, key: key, old: old, row: row)
+        try save(entry, key: key, old: old, row: row)
+        return true
+    }
+
+    /// A number under the origin that goes on.
+    private func nextSettledDot() -> Dot {
+        let number = vector[origin] + 1
+        vector[origin] = number
+        return Dot(origin, number)
+    }
+
+    /// Nothing of the provisional origin is left: the new life begins.
+    private func finishJoining() throws {
+        guard let joining, joining.phase == .settling else { return }
+        // A program may have written since.
+        guard try reissueOwn() == 0 else { return }
+        let own = Set(endedOrigins + joining.abandoned + [joining.provisional])
+        try connection.run(
+            """
+            DELETE FROM _starling_snapshot WHERE id NOT IN (
+                SELECT r.context FROM _starling_dot d
+                JOIN _starling_row r ON r.tbl = d.tbl AND r.key = d.key
+                WHERE d.origin = ?1 AND r.context IS NOT NULL)
+            AND id IN (SELECT value FROM json_each(?2))
+            """,
+            [
+                .integer(Int64(try ordinalForWriting(origin))),
+                .string(
+                    "[\(try idleSnapshots { own.contains($0) }.map(String.init).joined(separator: ","))]"
+                ),
+            ])
+        lastSnapshot = nil
+        vector[joining.provisional] = 0
+        try connection.run(
+            "UPDATE _starling_origin SET seen = 0 WHERE ord = ?1",
+            [.integer(Int64(try ordinalForWriting(joining.provisional)))])
+        try connection.run("DELETE FROM _starling_copy")
+        try connection.run(
+            "DELETE FROM _starling_meta WHERE name IN ('settled_table', 'settled_key')")
+        self.joining = nil
+        try saveJoining()
+        try saveOwnNumber()
+        problems["origin"] = joiningReason.map { "continues under a new origin: \($0)" }
+    }
+
+    /// Snapshots that say nothing beyond the vector but of origins that bring nothing any more.
+    func idleSnapshots(_ isOver: (Origin) -> Bool) throws -> [Int64] {
+        try connection.query("SELECT id, vector FROM _starling_snapshot").compactMap { row in
+            guard case .integer(let id) = row[0], case .blob(let bytes) = row[1] else { return nil }
+            let seen = try VersionVector(decoding: bytes)
+            let isIdle = seen.entries.allSatisfy {
+                isOver($0.origin) || $0.number <= vector[$0.origin]
+            }
+            return isIdle ? id : nil
+        }
+    }
+}

@@ -1,0 +1,13 @@
+// What the replica in memory does not do: it knows no list of members that says who has joined.
+
+import CausalModel
+import Store
+
+extension MemoryReplica {
+    var hasCopyBegun: Bool { false }
+    var continuedOrigins: [Origin] { [] }
+    func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool { false }
+    func beginJoining(because reason: String) throws { try takeNewOrigin(because: reason) }
+    func settleJoining() throws {}
+    func endJoiningAlone() throws {}
+}
