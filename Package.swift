@@ -118,7 +118,7 @@ let package = Package(
             "NodeTests",
             [
                 "Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel",
-                "Trust", "Sync", "Discovery",
+                "Trust", "Sync", "Discovery", "Transport",
             ]),
         fuzzing,
         tests("HouseTests", []),

@@ -15,6 +15,8 @@ struct Application {
     var now: () -> Int64 = WallClock.milliseconds
     /// How long to wait for a node that has just started or is about to end.
     var startMillisecondsMax: Int64 = 3000
+    /// Where a person's answers come from.
+    var input: Int32 = 0
 
     /// Runs one command line, without the program's name.
     func run(_ words: [String]) -> ExitCode {
@@ -56,7 +58,9 @@ struct Application {
         case .control(let plan):
             let arguments = try plan.arguments(invocation)
             return guarded(invocation) { page in
-                try ask(plan, arguments, invocation, page)
+                invocation.has(.nearby)
+                    ? try inviteNearby(plan, arguments, invocation, page)
+                    : try ask(plan, arguments, invocation, page)
             }
         case .initialize, .join, .run, .demo, .bench:
             return guarded(invocation) { page in try performLocally(invocation, page) }
@@ -149,7 +153,7 @@ struct Application {
     }
 
     private func join(_ invocation: Invocation, _ page: Page) throws -> ExitCode {
-        let line = invocation.operands[0]
+        let line = invocation.operands.first
         let options = JoinOptions(
             home: try Home.locate(invocation.home, environment: environment),
             invitation: line == "-" ? Self.readInvitation() : line,
@@ -159,11 +163,7 @@ struct Application {
             name: try invocation.value(.name).map(Identity.checkedName),
             peers: invocation.values(.invitedPeer).compactMap { HostPort($0) },
             discovery: !invocation.has(.noLooking))
-        let result = try commands.join(options) { line in
-            guard !page.json else { return }
-            page.print(Words.safe(line))
-            page.flush()
-        }
+        let result = try commands.join(options) { step in NearbyView.show(step, on: page) }
         return show(JoinView(), result, page)
     }
 
@@ -215,7 +215,7 @@ struct Application {
 }
 
 /// The reader of standard output has gone: nothing more is worth doing.
-private struct BrokenPipe: Error {}
+struct BrokenPipe: Error {}
 
 extension NodeError {
     fileprivate var isAboutHome: Bool { code == .badHome || code == .badConfiguration }

@@ -22,7 +22,8 @@ extension OptionSpec {
         help: "dial this address too; can be repeated")
     static let invitedPeer = OptionSpec(
         name: "--peer", placeholder: "HOST:PORT", kind: .address, repeats: true,
-        help: "look for the inviter there, in place of the addresses in the invitation")
+        help: "look for the inviter there, in place of the addresses in the invitation or any other"
+    )
     static let noLooking = OptionSpec(
         name: "--no-discovery", help: "do not look for the inviter on the network")
     static let noDiscovery = OptionSpec(

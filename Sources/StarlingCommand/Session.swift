@@ -35,12 +35,23 @@ struct Session {
                 request, silenceMilliseconds: plan.silenceMilliseconds ?? timeout,
                 onEvent: onEvent)
         }
-        guard plan.withoutNode else {
-            throw NodeError(
-                .notRunning, "the node is not running: start it with `starling run`")
-        }
+        guard plan.withoutNode else { throw Self.notRunning }
         return try ask(try offline(home), request, onEvent: onEvent)
     }
+
+    /// Asks a running node something that takes as long as a person does.
+    func converse(
+        _ request: ControlRequest, input: InputLines?,
+        onEvent: @escaping (JSONValue) throws -> Void
+    ) throws -> JSONValue {
+        _ = try home.identity()
+        guard let client = try connect() else { throw Self.notRunning }
+        return try client.call(
+            request, silenceMilliseconds: nil, input: input, onEvent: onEvent)
+    }
+
+    private static let notRunning = NodeError(
+        .notRunning, "the node is not running: start it with `starling run`")
 
     /// The running node; nil when there is none.
     private func connect() throws -> ControlClient? {

@@ -109,6 +109,23 @@ package final class SecureChannel {
         }
     }
 
+    /// 32 bytes that only the two ends of this channel have, and that are others in each channel (RFC 8446,
+    /// section 7.5): what was said in one channel means nothing in another.
+    ///
+    /// - Precondition: the channel is open.
+    package func binding() throws(TrustError) -> [UInt8] {
+        if let failure { throw failure }
+        precondition(isOpen, "nothing is bound to a channel before both sides are known")
+        let label = "EXPORTER-starling-binding-1"
+        var bytes = [UInt8](repeating: 0, count: TrustLimits.bindingBytes)
+        ErrorQueue.clear()
+        guard
+            SSL_export_keying_material(
+                ssl, &bytes, bytes.count, label, label.utf8.count, nil, 0, 0) == 1
+        else { throw ErrorQueue.failure("bind what is said to a TLS connection") }
+        return bytes
+    }
+
     /// Says that nothing follows; the output carries it.
     package func end() {
         guard failure == nil, isOpen else { return }

@@ -54,4 +54,6 @@ package enum TrustLimits {
     package static let recordOverheadBytesMax = 256
     /// Bytes that a peer may send before it has proved its key.
     package static let handshakeBytesMax = 16_384
+    /// What both ends of a channel have in common, and nobody else.
+    package static let bindingBytes = 32
 }

@@ -62,6 +62,20 @@ import Testing
         #expect(other["inv"] != record["inv"])
     }
 
+    /// That it may be asked is all that it says, and only while it may.
+    @Test func whoIsOpenToBeAskedSaysSo() throws {
+        let own = Announcements()
+        let record = own.record(of: ann, group: group, isOpen: true)
+        #expect(Announcements.isOpen(peer(record)))
+        #expect(Set(record.keys) == ["salt", "tag", "proto", "ask"] && record["ask"] == "1")
+        #expect(!Announcements.isOpen(peer(own.record(of: ann, group: group))))
+        #expect(!Announcements.isOpen(peer(["ask": ""])))
+        let keys = (0..<8).map { _ in try? NodeKey().publicKey }.compactMap(\.self)
+        _ = try ServiceAnnouncement(
+            instanceName: own.instanceName, port: 1,
+            txt: own.record(of: ann, group: group, invitations: keys, isOpen: true))
+    }
+
     @Test func wrongTagsAndMalformedOnesAreNobodys() {
         let record = Announcements().record(of: ann, group: group)
         let (salt, tag) = (record["salt"] ?? "", record["tag"] ?? "")

@@ -18,7 +18,7 @@ final class CommandLineHarness {
         [.error(ControlError(code: "failed", message: "unexpected"))]
     }
     var initialize: (InitializeOptions) throws -> JSONValue = { _ in [:] }
-    var join: (JoinOptions, @escaping (String) -> Void) throws -> JSONValue = { _, _ in [:] }
+    var join: (JoinOptions, @escaping (JoinStep) -> Void) throws -> JSONValue = { _, _ in [:] }
     var run: (RunOptions) throws -> Void = { _ in }
     var bench: (BenchOptions) throws -> JSONValue = { _ in [:] }
     var environment: [String: String] = [:]

@@ -59,6 +59,64 @@ import Testing
         }
     }
 
+    /// Nothing is carried from one to the other but what two screens show.
+    @Test(
+        .enabled(if: NodeBed.isAvailable, "needs the bed; the reason is on stderr"),
+        .timeLimit(.minutes(10)))
+    func machinesSideBySideFindEachOtherForACode() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: AttackTests.jobs)[0]
+        let eve = flock.add(TestNode("eve", in: flock))
+        try await eve.ask("init", "--name", "eve")
+        let bed = try await NodeBed(machines: 3, in: flock)
+        for (index, node) in [ann, eve].enumerated() {
+            node.machine = bed.machine(index * 2 + 1)
+            try await node.start()
+        }
+        func join(_ name: String) throws -> ChildProcess {
+            try flock.spawn(
+                bed.machine(2) + [Flock.program, "--home", flock.path(name), "join", "--json"],
+                name: "join")
+        }
+        // Before anybody may ask: it goes on looking, and finds who opens then.
+        let early = try join("bob")
+        let inviting = try await Inviting(ann, in: flock)
+        let code = try await inviting.code()
+        let line = try await early.line(with: "\"address\"").text
+        #expect(line.contains("\"\(code)\""))
+        _ = try await ann.ask("invite", "--confirm", code)
+        #expect(try await early.exit() == 0, "\(early.errors)")
+        let bob = flock.add(TestNode("bob", in: flock))
+        bob.machine = bed.machine(2)
+        try await bob.start()
+        try await bob.shows("SELECT title FROM jobs", "roof")
+
+        // It is said only while it is so.
+        let all = bed.machine(2) + ["avahi-browse", "-rptk", "_starling._tcp"]
+        try await flock.until("nobody is open any more") {
+            let said = try await flock.run(all).output
+            return said.contains("salt=") && !said.contains("ask=")
+        }
+        // Of two that are open nobody knows which is meant.
+        let two = [try await Inviting(ann, in: flock), try await Inviting(eve, in: flock)]
+        try await flock.until("both are open") {
+            Set(
+                try await flock.run(all).output.split(separator: "\n").filter {
+                    $0.hasPrefix("=") && $0.contains("ask=")
+                }.compactMap { $0.split(separator: ";").dropFirst(3).first }
+            ).count == 2
+        }
+        let unsure = try join("cid")
+        #expect(try await unsure.exit() == 6)
+        #expect(unsure.errors.contains("2 machines on this network are open"), "\(unsure.errors)")
+        #expect(unsure.errors.contains("10.77.0."))
+        #expect(two.allSatisfy { $0.askers == 0 })
+        for (node, machine) in [(ann, 1), (bob, 2), (eve, 3)] {
+            try await bed.signal(node, on: machine, "TERM")
+            #expect(try await node.process?.exit() == 0)
+        }
+    }
+
     /// The names and TXT records of the nodes that a machine sees, without addresses.
     private func announcements(
         seenBy bed: NodeBed, in flock: Flock, not before: [String] = []

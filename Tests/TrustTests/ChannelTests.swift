@@ -41,6 +41,20 @@ import Trust
         #expect(wire.errors == [nil, nil])
     }
 
+    /// Both ends have it, and no other channel, be it of the same two keys.
+    @Test func bothEndsShareWhatNobodyElseHas() throws {
+        var seen: Set<[UInt8]> = []
+        for _ in 0..<4 {
+            let wire = try Wiretap(ann, bob, trusts: isKnown)
+            wire.run()
+            let binding = try wire[.client].binding()
+            #expect(try wire[.server].binding() == binding)
+            #expect(binding.count == TrustLimits.bindingBytes)
+            seen.insert(binding)
+        }
+        #expect(seen.count == 4)
+    }
+
     @Test func strangerIsRefusedBeforeItHearsAnything() throws {
         let eve = try NodeKey()
         let wire = try Wiretap(eve, bob, trusts: isKnown)

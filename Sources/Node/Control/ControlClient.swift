@@ -51,12 +51,13 @@ package final class ControlClient {
     /// - Parameters:
     ///   - silenceMilliseconds: how long nothing may come before it is given up; nil waits for
     ///     ever.
+    ///   - input: lines of a person, handed on while the answer is awaited.
     ///   - onEvent: called for each event, in order.
     /// - Returns: the result.
     /// - Throws: the node's `ControlError`; `timeout`; `not_running` when the node goes away
     ///   before it has answered; `bad_message` when it does not keep to the protocol.
     package func call(
-        _ request: ControlRequest, silenceMilliseconds: Int? = 30_000,
+        _ request: ControlRequest, silenceMilliseconds: Int? = 30_000, input: InputLines? = nil,
         onEvent: (JSONValue) throws -> Void = { _ in }
     ) throws -> JSONValue {
         do { try send(request.line, silenceMilliseconds) } catch {
@@ -71,7 +72,10 @@ package final class ControlClient {
                 }
             }
             let bytes: [UInt8]
-            do { bytes = try receive(silenceMilliseconds) } catch {
+            do {
+                if let input, try waitForEither(input) { continue }
+                bytes = try receive(silenceMilliseconds)
+            } catch {
                 throw gone(error)
             }
             guard !bytes.isEmpty else { throw gone(nil) }
@@ -136,6 +140,23 @@ package final class ControlClient {
         #else
         Darwin.send(number, bytes.baseAddress, bytes.count, flags)
         #endif
+    }
+
+    /// Waits until the node or the person says something; true when it was the person alone.
+    private func waitForEither(_ input: InputLines) throws(SystemError) -> Bool {
+        guard input.isOpen else { return false }
+        var states = [
+            pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: input.descriptor, events: Int16(POLLIN), revents: 0),
+        ]
+        while poll(&states, 2, -1) < 0 {
+            let number = starling_errno()
+            guard number == EINTR else { throw SystemError(number: number) }
+        }
+        // What the node says comes first: an answer is one to what is on the screen.
+        guard states[0].revents == 0 else { return false }
+        input.read()
+        return true
     }
 
     private func wait(for events: Int16, _ silence: Int?) throws(SystemError) {

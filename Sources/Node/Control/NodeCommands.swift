@@ -6,9 +6,10 @@ package struct NodeCommands {
     /// Makes the home folder and opens the database once.
     /// Returns `{"node","group","origin","db","name","home"}`.
     package var initialize: (InitializeOptions) throws -> JSONValue
-    /// Pairs with the node that made an invitation, and makes the home folder; calls `say` for each step.
+    /// Pairs with the node that made an invitation, or with one that is open to be asked, and makes the
+    /// home folder; calls `say` for each step.
     /// Returns what `initialize` returns, and `role`, `inviter`, `fingerprint`.
-    package var join: (JoinOptions, _ say: @escaping (String) -> Void) throws -> JSONValue
+    package var join: (JoinOptions, _ say: @escaping (JoinStep) -> Void) throws -> JSONValue
     /// Runs the node in the foreground until SIGINT or SIGTERM; owns the process's signals.
     package var run: (RunOptions) throws -> Void
     /// A handler for a home folder on which no node runs. It takes the home's lock when it
@@ -22,7 +23,7 @@ package struct NodeCommands {
 
     package init(
         initialize: @escaping (InitializeOptions) throws -> JSONValue,
-        join: @escaping (JoinOptions, _ say: @escaping (String) -> Void) throws -> JSONValue,
+        join: @escaping (JoinOptions, _ say: @escaping (JoinStep) -> Void) throws -> JSONValue,
         run: @escaping (RunOptions) throws -> Void,
         offline: @escaping (Home) throws -> any CommandHandler,
         demo: @escaping (_ say: (String) -> Void) throws -> JSONValue,

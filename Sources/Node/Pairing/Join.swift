@@ -16,8 +16,8 @@ import Darwin
 /// `starling join`.
 package struct JoinOptions: Sendable, Equatable {
     package var home: Home
-    /// The line that `starling invite` printed.
-    package var invitation: String
+    /// The line that `starling invite` printed; nil asks whoever is near, with a code.
+    package var invitation: String?
     /// Absolute; nil is `data.db` in the home folder.
     package var database: String?
     /// nil is what the invitation says, else the machine's name.
@@ -28,7 +28,7 @@ package struct JoinOptions: Sendable, Equatable {
     package var discovery: Bool
 
     package init(
-        home: Home, invitation: String, database: String? = nil, name: String? = nil,
+        home: Home, invitation: String?, database: String? = nil, name: String? = nil,
         peers: [HostPort] = [], discovery: Bool = true
     ) {
         self.home = home
@@ -40,15 +40,32 @@ package struct JoinOptions: Sendable, Equatable {
     }
 }
 
+/// What a person is told on the way.
+package enum JoinStep: Sendable, Equatable {
+    case words(String)
+    /// The six digits that both screens show, and who shows them, too.
+    case code(String, address: String)
+}
+
 extension NodeCommands {
     /// Makes the home folder, or takes the one of a node that is alone, opens its database, and only then
     /// pairs with the inviter. Returns what `initialize` returns, and the inviter.
     package static func join(
-        _ options: JoinOptions, say: @escaping (String) -> Void
+        _ options: JoinOptions, say: @escaping (JoinStep) -> Void
     ) throws -> JSONValue {
-        let invitation = try Invitation(line: options.invitation)
+        let invitation = try options.invitation.map { try Invitation(line: $0) }
         let home = options.home
         let isNew = !Path.exists(home.identityPath)
+        guard isNew || invitation != nil else {
+            // It has rows, maybe, and nothing but two people's eyes tells whose group this would be.
+            throw NodeError(
+                .refused,
+                "a node lives in \(home.path) already, and by a code only a new one joins: use a line of "
+                    + "`starling invite`, or another folder, `starling join --home DIR`")
+        }
+        guard invitation != nil || options.discovery || !options.peers.isEmpty else {
+            throw NodeError(.usage, "without discovery, name the machine to ask: --peer HOST:PORT")
+        }
         if isNew {
             _ = try initialize(
                 InitializeOptions(
@@ -58,20 +75,23 @@ extension NodeCommands {
         }
         do {
             let key = try home.key()
-            guard key.publicKey != invitation.inviter else {
+            guard key.publicKey != invitation?.inviter else {
                 throw NodeError(.refused, "this node made the invitation itself: use it on another")
             }
             let identity = try home.identity()
             let names = PairingNames(
                 wanted: try options.name.map(Identity.checkedName) ?? (isNew ? nil : identity.name),
                 machine: Identity.machineName())
-            let (answer, address) = try Joining(invitation, key: key, names: names, say: say)
+            let pairing = try Joining(invitation, key: key, names: names, say: say)
                 .run(first: options.peers, looksAround: options.discovery)
+            let answer = pairing.answer
             let role = answer.role == .reader ? ", as a reader" : ""
-            say("\(answer.inviter) let this node in\(role): \(answer.name) is a member now.")
+            say(
+                .words("\(answer.inviter) let this node in\(role): \(answer.name) is a member now.")
+            )
             let introducer = Introducer(
-                key: invitation.inviter, name: answer.inviter, role: answer.role)
-            return try settle(home, answer, introducer, address)
+                key: pairing.inviter, name: answer.inviter, role: answer.role)
+            return try settle(home, answer, introducer, pairing.address)
         } catch {
             // The key stays: if the answer was lost, the same newcomer asks again.
             if isNew, !Path.exists(home.introducerPath) { undoInitialize(home) }

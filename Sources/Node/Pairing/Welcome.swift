@@ -1,4 +1,5 @@
-// The inviting side of pairing: whoever proved the secret of an open invitation becomes a member.
+// The inviting side of pairing: whoever proved the secret of an open invitation becomes a member, and who
+// asked with a code that a person confirmed.
 
 internal import Sync
 internal import Transport
@@ -11,8 +12,18 @@ final class Guest {
     let oneTime: PublicKey
     var lines = ControlLines(lineBytesMax: PairingRequest.lineBytesMax)
     var timer: Transport.Timer?
+    /// Of one that asks with a code: its place among strangers, until its code is shown.
+    var place: Strangers.Place?
+    let isAsking: Bool
+    /// Its request, as it came.
+    var request: (line: [UInt8], key: PublicKey, names: PairingNames)?
+    var exchange: InvitingCode?
+    /// It has its answer.
+    private(set) var isAnswered = false
 
-    init(_ outcome: Handshake.Outcome) {
+    init(_ outcome: Handshake.Outcome, askingAt place: Strangers.Place? = nil) {
+        self.place = place
+        isAsking = place != nil
         stream = outcome.stream
         channel = outcome.channel
         oneTime = outcome.key
@@ -20,12 +31,19 @@ final class Guest {
 
     /// Answers, and ends.
     func answer(_ reply: ControlReply) {
+        isAnswered = true
         timer?.cancel()
         guard stream.isOpen else { return }
         do { try channel.send(reply.line) } catch { return stream.close() }
         channel.end()
         _ = stream.write(channel.takeOutput())
         stream.finish(timeout: 2000)
+    }
+
+    /// Says something, and goes on.
+    func say(_ message: CodeMessage) throws(TrustError) {
+        try channel.send(ControlReply.event(message.json).line)
+        _ = stream.write(channel.takeOutput())
     }
 }
 
@@ -41,7 +59,11 @@ extension NodeService {
         guard guests.count < Self.guestsMax, alike < Self.guestsPerInvitationMax else {
             return outcome.stream.close()
         }
-        let guest = Guest(outcome)
+        listen(to: Guest(outcome), outcome.plain)
+    }
+
+    /// Gives a guest a few seconds to say what it wants.
+    func listen(to guest: Guest, _ plain: [UInt8]) {
         guests[ObjectIdentifier(guest)] = guest
         guest.timer = loop.schedule(after: Self.guestMilliseconds) { guest.stream.close() }
         guest.stream.onRead = { [unowned self] bytes in
@@ -52,13 +74,16 @@ extension NodeService {
         guest.stream.onClose = { [unowned self] _ in
             guest.timer?.cancel()
             guests[ObjectIdentifier(guest)] = nil
+            if guest.isAsking { askerLeft(guest) }
         }
         guest.stream.resumeReading()
-        if !outcome.plain.isEmpty { hear(guest, outcome.plain) }
+        if !plain.isEmpty { hear(guest, plain) }
     }
 
     private func hear(_ guest: Guest, _ plain: [UInt8]) {
+        guard !guest.isAnswered else { return }
         guest.lines.append(plain)
+        if guest.isAsking { return hearAsker(guest) }
         do {
             guard let line = try guest.lines.next() else { return }
             let answer = try letIn(guest, line)
@@ -72,7 +97,9 @@ extension NodeService {
         pump()
     }
 
-    private func letIn(_ guest: Guest, _ line: [UInt8]) throws -> PairingAnswer {
+    /// The one way in: whoever comes here has proved the one-time key of an invitation, or a person has
+    /// made one for its key.
+    func letIn(_ guest: Guest, _ line: [UInt8]) throws -> PairingAnswer {
         let members = context.members
         let wall = WallClock.milliseconds()
         try invitations.expire(now: wall)
@@ -152,23 +179,9 @@ extension NodeService {
             }
             return ["revoked": .int(Int64(count))]
         }
-        guard context.members.ownRole == .writer else {
-            throw NodeError(
-                .refused,
-                context.members.isForgotten
-                    ? Members.forgotten
-                    : context.members.ownRole == nil
-                        ? "this node was removed from the group: it can let nobody in"
-                        : "this node is a reader: let a writer invite")
-        }
-        guard let port = listener?.address.port else {
-            throw NodeError(.failed, "this node does not listen, so nobody could come")
-        }
-        let lifetime = arguments["ttl_ms"]?.int ?? Self.invitationMilliseconds
-        guard lifetime > 0, lifetime <= Self.invitationMillisecondsMax else {
-            throw NodeError(.usage, "an invitation lasts from a second to seven days")
-        }
-        let role = arguments["reader"] == true ? Membership.Role.reader : .writer
+        if let code = arguments["confirm"]?.string { return try confirm(code) }
+        if arguments["deny"] == true { return try deny() }
+        let (port, lifetime, role) = try wishes(arguments)
         var generator = SystemRandomNumberGenerator()
         let expires = wall + lifetime
         let invitation = Invitation(
@@ -192,9 +205,34 @@ extension NodeService {
         ]
     }
 
+    /// What an invitation is to be like, whether of a line or by a code.
+    ///
+    /// - Throws: `refused` when this node can let nobody in.
+    func wishes(
+        _ arguments: JSONObject
+    ) throws -> (port: UInt16, lifetime: Int64, role: Membership.Role) {
+        guard context.members.ownRole == .writer else {
+            throw NodeError(
+                .refused,
+                context.members.isForgotten
+                    ? Members.forgotten
+                    : context.members.ownRole == nil
+                        ? "this node was removed from the group: it can let nobody in"
+                        : "this node is a reader: let a writer invite")
+        }
+        guard let port = listener?.address.port else {
+            throw NodeError(.failed, "this node does not listen, so nobody could come")
+        }
+        let lifetime = arguments["ttl_ms"]?.int ?? Self.invitationMilliseconds
+        guard lifetime > 0, lifetime <= Self.invitationMillisecondsMax else {
+            throw NodeError(.usage, "an invitation lasts from a second to seven days")
+        }
+        return (port, lifetime, arguments["reader"] == true ? .reader : .writer)
+    }
+
     /// Where a newcomer may find this node without discovery: the address that it listens on, or all of
     /// the machine's.
-    private func invitationAddresses(_ port: UInt16) -> [HostPort] {
+    func invitationAddresses(_ port: UInt16) -> [HostPort] {
         guard let listen = listenAddress.flatMap({ HostPort($0) }) else { return [] }
         guard listen.host == "::" || listen.host == "0.0.0.0" else { return [listen] }
         let found = NetworkAddresses.current().compactMap { text -> (rank: Int, host: String)? in

@@ -32,8 +32,9 @@ struct Announcements {
     }
 
     /// The TXT record of the owner of `key`.
-    func record(of key: PublicKey, group: String, invitations: [PublicKey] = []) -> [String: String]
-    {
+    func record(
+        of key: PublicKey, group: String, invitations: [PublicKey] = [], isOpen: Bool = false
+    ) -> [String: String] {
         let tag = key.tag(group: Hexadecimal.bytes(group) ?? [], salt: salt)
         var record = [
             "salt": Hexadecimal.text(salt), "tag": Hexadecimal.text(tag), "proto": "2",
@@ -41,6 +42,7 @@ struct Announcements {
         let invited = invitations.prefix(Self.invitationsMax)
             .map { Hexadecimal.text($0.invitationTag(salt: salt)) }
         if !invited.isEmpty { record["inv"] = invited.joined(separator: ",") }
+        if isOpen { record["ask"] = "1" }
         return record
     }
 
@@ -52,6 +54,9 @@ struct Announcements {
         let wanted = Hexadecimal.text(oneTime.invitationTag(salt: salt))
         return invited.split(separator: ",").prefix(invitationsMax).contains { $0 == wanted }
     }
+
+    /// Whether anybody may ask its owner to be let in by a code just now.
+    static func isOpen(_ peer: DiscoveredPeer) -> Bool { peer.txt["ask"] == "1" }
 
     /// Whose announcement it is, among `keys` of one group. O(keys).
     static func owner(
@@ -94,7 +99,8 @@ extension NodeService {
                 instanceName: announcements.instanceName, port: listener?.address.port ?? 0,
                 txt: announcements.record(
                     of: context.members.own, group: context.identity.group,
-                    invitations: invitations.open(now: WallClock.milliseconds()).map(\.key)))
+                    invitations: invitations.open(now: WallClock.milliseconds()).map(\.key),
+                    isOpen: opening != nil))
             let service = DiscoveryService(announcement: announcement) { event in
                 mailbox.post { _ in boxed.value.discovered(event) }
             }

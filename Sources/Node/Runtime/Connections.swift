@@ -40,7 +40,9 @@ extension NodeService {
         do {
             let handshake = try Handshake(
                 stream, secure, role: .server, on: loop,
-                mayTalk: { [unowned self] key in mayTalk(key) || invitations[key] != nil },
+                mayTalk: { [unowned self] key in
+                    mayTalk(key) || invitations[key] != nil || opening != nil
+                },
                 completion: { [unowned self] in accepted($0, stream, place) })
             strangers.hold(handshake, at: place)
         } catch {
@@ -55,6 +57,9 @@ extension NodeService {
         _ place: Strangers.Place
     ) {
         switch result {
+        case .success(let outcome)
+        where opening != nil && !mayTalk(outcome.key) && invitations[outcome.key] == nil:
+            receive(outcome, at: place)
         case .success(let outcome):
             strangers.leave(place)
             // Removed since the key was looked at?

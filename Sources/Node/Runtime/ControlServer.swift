@@ -22,6 +22,8 @@ final class ControlServer {
     private var waiters: [Waiter] = []
     private var watchers: [Watcher] = []
     private var listings: [Listing] = []
+    /// Whose `invite --nearby` runs.
+    private var inviting: Client?
 
     private final class Client {
         let stream: Transport.Stream
@@ -69,6 +71,7 @@ final class ControlServer {
     }
 
     func close() {
+        service.endOpening(Self.stopping)
         for waiter in waiters { waiter.client.send(.error(Self.stopping)) }
         for listing in listings { listing.client.send(.error(Self.stopping)) }
         for watcher in watchers {
@@ -98,6 +101,7 @@ final class ControlServer {
     }
 
     private func forget(_ client: Client) {
+        if inviting === client { service.endOpening(nil) }
         clients[ObjectIdentifier(client)] = nil
         waiters.removeAll { $0.client === client }
         watchers.removeAll { $0.client === client }
@@ -120,6 +124,9 @@ final class ControlServer {
         do {
             switch request.command {
             case "wait", "sync": beginWaiting(request, client)
+            case "invite" where request.arguments["nearby"] == true:
+                try service.open(request.arguments) { client.send($0) }
+                inviting = client
             case "watch": try beginWatching(request, client)
             case "records":
                 service.engine.noteStatements(service.now)

@@ -39,6 +39,7 @@ final class NodeService {
     let strangers = Strangers()
     var guests: [ObjectIdentifier: Guest] = [:]
     var invitations: InvitationBook
+    var opening: Opening?
     var announcements = Announcements()
     var discoveryProblem: ProblemFact?
     var storeProblem: ProblemFact?

@@ -19,7 +19,8 @@ final class Strangers {
 
     private var lastNumber: UInt64 = 0
     private var handshakes: [Place: Handshake] = [:]
-    /// Connections that were told why they are refused, and have not gone yet.
+    /// Connections that were told why they are refused, and have not gone yet; and those that ask to be
+    /// let in by a code which nobody sees yet.
     private var leaving: [Place: Transport.Stream] = [:]
     private var places: Set<Place> = []
     private var countByHost: [String: Int] = [:]
@@ -49,6 +50,12 @@ final class Strangers {
 
     func hold(_ handshake: Handshake, at place: Place) {
         if places.contains(place) { handshakes[place] = handshake }
+    }
+
+    /// The handshake is over and has proved nothing: the stream keeps its place.
+    func hold(_ stream: Transport.Stream, at place: Place) {
+        handshakes[place] = nil
+        if places.contains(place) { leaving[place] = stream }
     }
 
     /// The handshake failed: the place is free when the last word is said and the connection closed.

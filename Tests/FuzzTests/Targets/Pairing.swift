@@ -16,7 +16,9 @@ extension FuzzTarget {
     /// Invitations as lines and as bytes behind a right checksum, requests, answers, files of pairing.
     static let invitation = FuzzTarget(
         name: "invitation", bytesMax: 512,
-        words: phrases("STARLING1-", "\"key\":", "\"proof\":", "\"v\":1", "\"role\":\"reader\""),
+        words: phrases(
+            "STARLING1-", "\"key\":", "\"proof\":", "\"v\":1", "\"role\":\"reader\"",
+            "\"nonce\":", "\"commitment\":"),
         seeds: {
             let inviter = sampleInvitation.inviter
             let answer = PairingAnswer(
@@ -29,11 +31,14 @@ extension FuzzTarget {
                 [1] + sampleInvitation.content, [2] + (request ?? []),
                 [3] + answer.json.encoded,
                 [4] + Introducer(key: inviter, name: "Büro", role: .reader).content,
+                [5] + CodeMessage.nonce(inviter.bytes).json.encoded,
+                [5] + CodeMessage.commitment(inviter.bytes).json.encoded,
+                [6] + Array("047 291".utf8),
             ]
         },
         check: { bytes in
             var input = FuzzInput(bytes)
-            switch input.below(5) {
+            switch input.below(7) {
             case 0:
                 let text = String(decoding: input.all(), as: UTF8.self)
                 guard let found = try? Invitation(line: text) else { return }
@@ -53,6 +58,14 @@ extension FuzzTarget {
                     let found = PairingAnswer(value)
                 else { return }
                 try promise(PairingAnswer(found.json) == found, "another answer")
+            case 5:
+                guard let found = CodeMessage(line: input.all()) else { return }
+                try promise(CodeMessage(found.json) == found, "another step")
+            case 6:
+                let text = String(decoding: input.all(), as: UTF8.self)
+                guard let code = CodeTranscript.read(text) else { return }
+                try promise(code.utf8.count == 6 && UInt32(code) != nil, "not six digits")
+                try promise(CodeTranscript.read(CodeTranscript.shown(code)) == code, "another code")
             default:
                 guard let found = Introducer(content: input.all()) else { return }
                 try promise(Introducer(content: found.content) == found, "another introducer")
