@@ -35,13 +35,14 @@ final class DiscoveryEngine {
 
     init(
         type: String, announcement: ServiceAnnouncement?, mailbox: DiscoveryMailbox,
+        isWanted: (@Sendable (String) -> Bool)?,
         onEvent: @escaping @Sendable (DiscoveryEvent) -> Void
     ) {
         self.type = type
         self.announcement = announcement
         self.mailbox = mailbox
         self.onEvent = onEvent
-        table = PeerTable(ownName: announcement?.instanceName)
+        table = PeerTable(ownName: announcement?.instanceName, isWanted: isWanted)
     }
 
     /// Works until the mailbox says stop; closing the references sends the goodbye.

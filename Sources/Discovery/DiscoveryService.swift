@@ -20,20 +20,25 @@ import Darwin
 package final class DiscoveryService: Sendable {
     private let type: String
     private let announcement: ServiceAnnouncement?
+    private let isWanted: (@Sendable (String) -> Bool)?
     private let onEvent: @Sendable (DiscoveryEvent) -> Void
     private let current = Mutex<DiscoveryMailbox?>(nil)
 
     /// - Parameters:
     ///   - type: the service type.
     ///   - announcement: nil to look and not be seen.
+    ///   - isWanted: whether an instance of this name is worth a look before all others; called on the
+    ///     discovery thread, often. nil when nobody can tell.
     ///   - onEvent: called on the discovery thread, one event at a time; it must return soon and
     ///     may call every method of this class, except that `stop()` does not wait there.
     package init(
         type: String = "_starling._tcp", announcement: ServiceAnnouncement?,
+        isWanted: (@Sendable (String) -> Bool)? = nil,
         onEvent: @escaping @Sendable (DiscoveryEvent) -> Void
     ) {
         self.type = type
         self.announcement = announcement
+        self.isWanted = isWanted
         self.onEvent = onEvent
     }
 
@@ -53,12 +58,14 @@ package final class DiscoveryService: Sendable {
             return true
         }
         guard isNew else { return }
-        let (type, announcement, onEvent) = (type, announcement, onEvent)
+        let (type, announcement) = (type, announcement)
+        let (isWanted, onEvent) = (isWanted, onEvent)
         do {
             try DiscoveryThread.start {
                 mailbox.adoptThread()
                 DiscoveryEngine(
-                    type: type, announcement: announcement, mailbox: mailbox, onEvent: onEvent
+                    type: type, announcement: announcement, mailbox: mailbox, isWanted: isWanted,
+                    onEvent: onEvent
                 ).run()
                 mailbox.markDone()
             }

@@ -34,9 +34,16 @@ struct PeerTable {
     private var unreached: Set<String> = []
     private var unreachedAt: Int64?
     private var browseAt: Int64?
+    private let isWanted: ((String) -> Bool)?
 
-    /// - Parameter ownName: the instance that is this node, and never a peer.
-    init(ownName: String?) { ownNames = ownName.map { [$0] } ?? [] }
+    /// - Parameters:
+    ///   - ownName: the instance that is this node, and never a peer.
+    ///   - isWanted: whether a name looks like one that the owner waits for: it is looked up before all
+    ///     others, and strangers make room for it. nil when nobody can tell.
+    init(ownName: String?, isWanted: ((String) -> Bool)? = nil) {
+        ownNames = ownName.map { [$0] } ?? []
+        self.isWanted = isWanted
+    }
 
     var count: Int { instances.count }
 
@@ -44,18 +51,17 @@ struct PeerTable {
 
     /// An instance was announced on an interface, for one protocol.
     mutating func sighted(_ name: String, interface: UInt32) -> [Effect] {
-        guard admit(name) else { return [] }
+        guard let effects = admit(name) else { return [] }
         var instance = instances[name] ?? Instance()
         instance.confirmBy = nil
         let count = instance.sightings[interface] ?? 0
         guard count > 0 || instance.sightings.count < DiscoveryLimits.interfacesPerInstanceMax
-        else { return [] }
+        else { return effects }
         instance.sightings[interface] = count + 1
         instances[name] = instance
-        guard count == 0 else { return [] }
-        return [
-            .lookUp(LookupTarget(instanceName: name, interface: interface), .fresh, urgent: true)
-        ]
+        guard count == 0 else { return effects }
+        let target = LookupTarget(instanceName: name, interface: interface)
+        return effects + [.lookUp(target, .fresh, urgent: isUrgent(name, else: true))]
     }
 
     /// One announcement was taken back.
@@ -110,9 +116,9 @@ struct PeerTable {
 
     /// Looks an instance up once more, also one that was never seen.
     mutating func resolve(_ name: String) -> [Effect] {
-        guard admit(name) else { return [] }
+        guard let effects = admit(name) else { return [] }
         if instances[name] == nil { instances[name] = Instance() }
-        return lookUps(of: name, urgent: true)
+        return effects + lookUps(of: name, urgent: true)
     }
 
     /// Replaces the set of instances that the owner wants and does not reach.
@@ -159,14 +165,15 @@ struct PeerTable {
             if let due = instances[name]?.confirmBy, due <= now { effects += disappear(name) }
             if let due = instances[name]?.lookUpAt, due <= now {
                 instances[name]?.lookUpAt = nil
-                effects += lookUps(of: name, urgent: false)
+                effects += lookUps(of: name, urgent: isUrgent(name, else: false))
             }
         }
         if let due = unreachedAt, due <= now {
             unreachedAt = now + DiscoveryLimits.unreachedLookupMs
-            for name in unreached.sorted() where admit(name) {
+            for name in unreached.sorted() {
+                guard let room = admit(name) else { continue }
                 if instances[name] == nil { instances[name] = Instance() }
-                effects += lookUps(of: name, urgent: false)
+                effects += room + lookUps(of: name, urgent: isUrgent(name, else: false))
             }
         }
         if let due = browseAt, due <= now {
@@ -187,14 +194,28 @@ struct PeerTable {
 
     // MARK: Inside
 
-    /// Whether there is room for this name. Strangers that never answered make room first.
-    private mutating func admit(_ name: String) -> Bool {
-        guard !ownNames.contains(name), InstanceName.isUsable(name) else { return false }
-        if instances[name] != nil || instances.count < DiscoveryLimits.instancesMax { return true }
-        let stranger = instances.first { $0.value.shown == nil && !unreached.contains($0.key) }
-        guard let stranger else { return false }
-        instances[stranger.key] = nil
-        return true
+    /// Makes room for this name; nil when there is none. Strangers that never answered go first; for a name
+    /// that is wanted, one that is not goes in any case.
+    private mutating func admit(_ name: String) -> [Effect]? {
+        guard !ownNames.contains(name), InstanceName.isUsable(name) else { return nil }
+        if instances[name] != nil || instances.count < DiscoveryLimits.instancesMax { return [] }
+        let isSought = isWanted?(name) ?? false
+        let silent = instances.first { known in
+            known.value.shown == nil && !unreached.contains(known.key)
+                && (isSought || isWanted?(known.key) != true)
+        }
+        if let silent {
+            instances[silent.key] = nil
+            return []
+        }
+        guard isSought, let isWanted else { return nil }
+        let other = instances.first { !unreached.contains($0.key) && !isWanted($0.key) }
+        return other.map { disappear($0.key) }
+    }
+
+    /// Who is wanted comes before all others, for the first time and again.
+    private func isUrgent(_ name: String, else usual: Bool) -> Bool {
+        isWanted.map { $0(name) } ?? usual
     }
 
     private func lookUps(of name: String, urgent: Bool) -> [Effect] {

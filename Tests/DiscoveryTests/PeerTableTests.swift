@@ -149,6 +149,34 @@ import Testing
 
     /// A responder that answers everything, under thousands of names, for hours: what is told to the owner
     /// and not taken back stays within the bound, and so does what is looked up.
+    /// Reproducer: whoever answered under a thousand names kept everybody else out of the table, and a
+    /// member behind thousands of lookups.
+    @Test func strangersMakeRoomForWhoIsWanted() {
+        var table = PeerTable(ownName: "a", isWanted: { $0.hasPrefix("member") })
+        for number in 0..<DiscoveryLimits.instancesMax {
+            let name = "s\(number)"
+            let effects = table.sighted(name, interface: 2)
+            #expect(effects == [.lookUp(Self.target(name, 2), .fresh, urgent: false)])
+            #expect(table.answered(Self.target(name, 2), Self.answer).count == 1)
+        }
+        #expect(table.sighted("late", interface: 2) == [], "a stranger makes no stranger go")
+        let effects = table.sighted("member", interface: 2)
+        #expect(effects.count == 2)
+        guard case .tell(.disappeared(let gone)) = effects.first else {
+            Issue.record("nobody made room: \(effects)")
+            return
+        }
+        #expect(gone.hasPrefix("s"))
+        #expect(effects.last == .lookUp(Self.target("member", 2), .fresh, urgent: true))
+        // It is not the one that goes, though it has not answered.
+        #expect(table.sighted("later", interface: 2) == [])
+        #expect(table.failed(Self.target("member", 2), now: 0) == [])
+        let again = table.tick(now: DiscoveryLimits.lookupRetryMsMin)
+        #expect(again == [.lookUp(Self.target("member", 2), .again, urgent: true)])
+        #expect(table.answered(Self.target("member", 2), Self.answer).count == 1)
+        #expect(table.count == DiscoveryLimits.instancesMax)
+    }
+
     @Test func responderThatAnswersEverythingStaysWithinBounds() {
         var table = PeerTable(ownName: "a")
         var random = SeededGenerator(seed: 12)

@@ -33,14 +33,36 @@ import Testing
         let again = Announcements()
         let other = again.record(of: ann, group: group)
         #expect(record["tag"] != other["tag"] && record["salt"] != other["salt"])
-        #expect(Announcements().instanceName != again.instanceName)
-        let shown = record.values.joined() + again.instanceName
+        let names = [Announcements(), again].map { $0.instanceName(of: ann, group: group) }
+        #expect(names[0] != names[1])
+        let shown = record.values.joined() + names[1]
         for secret in [ann.node, ann.node.prefix(8).description, ann.hex, ann.fingerprint, group] {
             #expect(!shown.contains(secret))
         }
         #expect(Set(record.keys) == ["salt", "tag", "proto"])
         // And what it announces can be announced.
-        _ = try ServiceAnnouncement(instanceName: again.instanceName, port: 1, txt: record)
+        _ = try ServiceAnnouncement(instanceName: names[1], port: 1, txt: record)
+    }
+
+    /// A hint for which look comes first; a stranger can repeat a name, and make none.
+    @Test func namesOfMembersAreKnownBeforeAnyLook() {
+        let known = Acquaintances()
+        let names = (0..<5).map { _ in Announcements().instanceName(of: ann, group: group) }
+        #expect(!known.mayBe(names[0]))
+        known.know([bob, ann], group: group)
+        for name in names {
+            #expect(known.mayBe(name))
+            for other in [
+                "\(name) #2", name + "00", String(name.dropLast(2)), "zz" + name.dropFirst(2),
+            ] {
+                #expect(!known.mayBe(other), "\(other)")
+            }
+        }
+        #expect(!known.mayBe(String(names[0].prefix(16)) + String(names[1].suffix(16))))
+        known.know([ann], group: String(repeating: "5e", count: 16))
+        #expect(!known.mayBe(names[0]))
+        known.know([bob], group: group)
+        #expect(!known.mayBe(names[0]))
     }
 
     /// Who has an open invitation finds its giver by it, and nobody else finds anything.
@@ -57,7 +79,8 @@ import Testing
         #expect(!Announcements.isInvited(by: peer(own.record(of: ann, group: group)), keys[0]))
         #expect(!Announcements.isInvited(by: peer(["inv": record["inv"] ?? ""]), keys[0]))
         // It fits, and is another text under another salt.
-        _ = try ServiceAnnouncement(instanceName: own.instanceName, port: 1, txt: record)
+        _ = try ServiceAnnouncement(
+            instanceName: own.instanceName(of: ann, group: group), port: 1, txt: record)
         let other = Announcements().record(of: ann, group: group, invitations: keys)
         #expect(other["inv"] != record["inv"])
     }
@@ -72,7 +95,7 @@ import Testing
         #expect(!Announcements.isOpen(peer(["ask": ""])))
         let keys = (0..<8).map { _ in try? NodeKey().publicKey }.compactMap(\.self)
         _ = try ServiceAnnouncement(
-            instanceName: own.instanceName, port: 1,
+            instanceName: own.instanceName(of: ann, group: group), port: 1,
             txt: own.record(of: ann, group: group, invitations: keys, isOpen: true))
     }
 

@@ -14,21 +14,27 @@ struct Announcements {
 
     /// New at each start and in each network: who cannot recognise the tag cannot follow the node.
     private(set) var salt: [UInt8] = []
-    private(set) var instanceName = ""
+    let acquaintances = Acquaintances()
+    /// Somebody else has this name: another is taken soon, and less and less soon.
+    private var renewal: Transport.Timer?
+    private var renewalPause = Self.renewalMilliseconds
+    private static let renewalMilliseconds: UInt64 = 2000
+    private static let renewalMillisecondsMax: UInt64 = 120_000
     var service: DiscoveryService?
     private(set) var heard: [String: DiscoveredPeer] = [:]
     private var nodes: [String: String] = [:]
 
     init() { renew() }
 
-    /// Another name and another salt.
+    /// Another salt, and so another name.
     mutating func renew() {
         var generator = SystemRandomNumberGenerator()
-        func random(_ count: Int) -> [UInt8] {
-            (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
-        }
-        salt = random(Self.saltBytes)
-        instanceName = Hexadecimal.text(random(8))
+        salt = (0..<Self.saltBytes).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    }
+
+    /// What the owner of `key` is called on the network.
+    func instanceName(of key: PublicKey, group: String) -> String {
+        Acquaintances.name(of: key, group: Hexadecimal.bytes(group) ?? [], salt: salt)
     }
 
     /// The TXT record of the owner of `key`.
@@ -83,6 +89,13 @@ struct Announcements {
         nodes.filter { $0.value == node }.map(\.key).sorted()
     }
 
+    /// Plans another name, once.
+    mutating func planRenewal(on loop: EventLoop, _ renew: @escaping () -> Void) {
+        guard renewal?.isActive != true else { return }
+        renewal = loop.schedule(after: renewalPause, renew)
+        renewalPause = min(renewalPause * 2, Self.renewalMillisecondsMax)
+    }
+
     /// Asks the network again where `node` is.
     func lookAgain(_ node: String) {
         for instance in instances(of: node) { service?.resolve(instance) }
@@ -96,12 +109,18 @@ extension NodeService {
         let boxed = LoopBound(self, on: loop)
         do {
             let announcement = try ServiceAnnouncement(
-                instanceName: announcements.instanceName, port: listener?.address.port ?? 0,
+                instanceName: announcements.instanceName(
+                    of: context.members.own, group: context.identity.group),
+                port: listener?.address.port ?? 0,
                 txt: announcements.record(
                     of: context.members.own, group: context.identity.group,
                     invitations: invitations.open(now: WallClock.milliseconds()).map(\.key),
                     isOpen: opening != nil))
-            let service = DiscoveryService(announcement: announcement) { event in
+            let acquaintances = announcements.acquaintances
+            acquaintances.know(knownKeys, group: context.identity.group)
+            let service = DiscoveryService(
+                announcement: announcement, isWanted: { acquaintances.mayBe($0) }
+            ) { event in
                 mailbox.post { _ in boxed.value.discovered(event) }
             }
             try service.start()
@@ -136,6 +155,11 @@ extension NodeService {
             case .unavailable(let reason), .conflict(let reason):
                 if discoveryProblem?.message != reason { log.warning(reason) }
                 discoveryProblem = ProblemFact(code: "discovery", message: reason)
+                guard case .conflict = state else { break }
+                // The name was drawn at random: another is as good, and this one is somebody's who wants it.
+                announcements.planRenewal(on: loop) { [unowned self] in
+                    if !isStopping { restartDiscovery() }
+                }
             case .running, .stopped: discoveryProblem = nil
             case .starting: break
             }
@@ -143,12 +167,16 @@ extension NodeService {
         pump()
     }
 
-    private func recognise(_ peer: DiscoveredPeer) {
+    /// Of those that this node looks for.
+    private var knownKeys: [PublicKey] {
         let members = context.members
-        let keys = members.others.map(\.key) + [members.introducer?.key].compactMap(\.self)
+        return members.others.map(\.key) + [members.introducer?.key].compactMap(\.self)
+    }
+
+    private func recognise(_ peer: DiscoveredPeer) {
         guard
-            let key =
-                Announcements.owner(of: peer, among: keys, group: context.identity.group)
+            let key = Announcements.owner(
+                of: peer, among: knownKeys, group: context.identity.group)
         else { return }
         announcements.belongs(peer.instanceName, to: key.node)
         let addresses = peer.addresses.map { PeerAddress(host: $0, port: peer.port) }
@@ -159,6 +187,7 @@ extension NodeService {
 
     /// Who came to be a member may have announced itself before.
     func recogniseAgain() {
+        announcements.acquaintances.know(knownKeys, group: context.identity.group)
         for peer in announcements.heard.values.sorted(by: { $0.instanceName < $1.instanceName }) {
             recognise(peer)
         }
