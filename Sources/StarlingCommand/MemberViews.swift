@@ -14,7 +14,7 @@ struct InviteView: ReplyView {
         }
         let line = Words.safe(result["invitation"]?.string ?? "")
         if page.output.isTerminal, let code = QRCode(line), code.width <= page.output.width {
-            for row in code.lines { page.print(row) }
+            for row in code.lines(colours: page.output.colours) { page.print(row) }
             page.print()
         }
         let left = Words.duration(

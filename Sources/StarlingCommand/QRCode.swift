@@ -1,5 +1,5 @@
-// A QR code in a terminal: two rows of modules in one line of text, dark on light by the terminal's own
-// colours turned round, with the quiet zone that the standard asks for.
+// A QR code in a terminal: two rows of modules in one line of text, black on white whatever the terminal's
+// own colours are, with the quiet zone that the standard asks for.
 
 import CQREncode
 
@@ -25,13 +25,24 @@ struct QRCode {
     /// In characters.
     var width: Int { modules.count + 2 * Self.quiet }
 
-    /// White is drawn, black is the background: on a light terminal the code is inverted, which readers
-    /// of this century take.
-    var lines: [String] {
+    /// Black on white (ECMA-48, SGR 30 and 47), up to the end of the quiet zone and no further.
+    static let black = "\u{1b}[30;47m"
+    static let plain = "\u{1b}[0m"
+
+    /// - Parameter colours: whether colours may be said. Where not, white is drawn and black is the
+    ///   background, right for a dark terminal; on a light one it is inverted, which most readers take.
+    func lines(colours: Bool) -> [String] {
+        let drawn = rows(drawsLight: !colours)
+        return colours ? drawn.map { Self.black + $0 + Self.plain } : drawn
+    }
+
+    private func rows(drawsLight: Bool) -> [String] {
         stride(from: -Self.quiet, to: modules.count + Self.quiet, by: 2).map { row in
             var line = ""
             for column in -Self.quiet..<modules.count + Self.quiet {
-                switch (isLight(row, column), isLight(row + 1, column)) {
+                let upper = isLight(row, column) == drawsLight
+                let lower = isLight(row + 1, column) == drawsLight
+                switch (upper, lower) {
                 case (true, true): line += "█"
                 case (true, false): line += "▀"
                 case (false, true): line += "▄"
