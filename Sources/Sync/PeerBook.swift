@@ -241,6 +241,18 @@ package struct PeerBook {
         return id
     }
 
+    /// At an address of `peer`, of which others are tried, `other` has proved its key: it is `other`'s.
+    package mutating func answered(
+        by other: String, at address: PeerAddress, insteadOf peer: String
+    ) {
+        guard other != peer, let id = record(of: peer), var record = records[id] else { return }
+        let moved = record.addresses.filter { $0.address == address }
+        record.addresses.removeAll { $0.address == address }
+        records[id] = record
+        guard let target = self.record(of: other) ?? newRecord(node: other) else { return }
+        for known in moved { _ = records[target]?.add(known.address, known.sources) }
+    }
+
     /// The session is established.
     mutating func activated(_ id: RecordID, now: Milliseconds) {
         records[id]?.isActive = true

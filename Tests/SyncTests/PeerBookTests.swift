@@ -182,4 +182,23 @@ import Testing
         let average = Double(links.values.reduce(0) { $0 + $1.count }) / Double(names.count)
         #expect((6.0...8.0).contains(average))
     }
+
+    /// An address is one member's at a time: who answered there has it from now on.
+    @Test func addressGoesToWhoAnsweredThere() {
+        let dialler = Dialler()
+        let (stale, good) = (
+            PeerAddress(host: "10.0.0.1", port: 7), PeerAddress(host: "h", port: 7)
+        )
+        dialler.discover("x", [stale.host, good.host])
+        dialler.update { $0.answered(by: "y", at: stale, insteadOf: "x") }
+        let dials = dialler.engine.takeDials(dialler.now + 10_000)
+        #expect(dials.first { $0.node == "x" }?.addresses == [good])
+        #expect(dials.first { $0.node == "y" }?.addresses == [stale])
+        // Of somebody unknown, or of the member itself, nothing is said by it.
+        dialler.update {
+            $0.answered(by: "y", at: good, insteadOf: "nobody")
+            $0.answered(by: "x", at: good, insteadOf: "x")
+        }
+        #expect(dialler.engine.book.remembered.first { $0.node == "x" }?.addresses == [good])
+    }
 }

@@ -211,15 +211,43 @@ extension NodeService {
     private func succeed(
         _ attempt: DialAttempt, _ outcome: Handshake.Outcome, _ address: PeerAddress
     ) {
-        guard dials.removeValue(forKey: attempt.dial.id) != nil else {
-            return outcome.stream.close()
+        guard isCurrent(attempt) else { return outcome.stream.close() }
+        if isOfAnother(outcome.key, attempt) {
+            return passBy(attempt, outcome, address)
         }
+        dials[attempt.dial.id] = nil
         attempt.cancel()
         guard mayTalk(outcome.key) else {
             outcome.stream.close()
             return engine.dialFailed(attempt.dial.id, reason: "it was removed", now: now)
         }
         attach(outcome, direction: .dialed(attempt.dial.id), address: address)
+    }
+
+    /// Whether a member answered who was not meant, and whose link would be given up for this one, or
+    /// would end a dial that has other addresses.
+    private func isOfAnother(_ key: PublicKey, _ attempt: DialAttempt) -> Bool {
+        guard let meant = attempt.dial.node, key.node != meant, context.members.isMember(key),
+            key != context.members.own
+        else { return false }
+        return attempt.pending > 1 || attempt.next < attempt.dial.addresses.count
+            || connections.values.contains { $0.node == key.node }
+    }
+
+    /// The address is that member's now; the dial goes on without it.
+    private func passBy(
+        _ attempt: DialAttempt, _ outcome: Handshake.Outcome, _ address: PeerAddress
+    ) {
+        outcome.channel.end()
+        _ = outcome.stream.write(outcome.channel.takeOutput())
+        outcome.stream.finish(timeout: 1000)
+        if let meant = attempt.dial.node {
+            engine.updateBook(now) {
+                $0.answered(by: outcome.key.node, at: address, insteadOf: meant)
+            }
+        }
+        failed(attempt, "another member answers at \(address)")
+        pump()
     }
 
     /// One address led nowhere, or to somebody else.
