@@ -6,12 +6,16 @@ import Node
 /// memory here; `--json` is one object all the same.
 struct RecordsView: ReplyView {
     private var names: [String: String] = [:]
+    /// Members that never came: for them rows are pending until they do.
+    private var unseen: [String] = []
     private var peers: JSONValue = []
     private var count = 0
 
     mutating func event(_ event: JSONValue, on page: Page) {
         if let peers = event["peers"] {
             self.peers = peers
+            unseen = (peers.array ?? []).filter { $0["never_seen"] == true }
+                .map { PeerFacts($0).name }
             for peer in PeerFacts.list(peers) { names[peer.node] = peer.name }
         }
         for record in event["records"]?.array ?? [] {
@@ -42,6 +46,12 @@ struct RecordsView: ReplyView {
                 "\(all) of \(table)"
                     + (detail.isEmpty ? "" : ": \(detail.joined(separator: ", "))"),
                 .quiet))
+        guard result["counts"]?["pending"]?.int ?? 0 > 0, !unseen.isEmpty else { return }
+        let have = unseen.count == 1 ? "has" : "have"
+        page.print(
+            page.paint(
+                "\(Words.list(unseen)) \(have) never been seen, so every row is pending: see starling why "
+                    + unseen[0], .quiet))
     }
 
     mutating func finish(_ result: JSONValue, on page: Page) {

@@ -115,7 +115,12 @@ struct Health {
             say(
                 "In sync with \(even.count == 1 ? even[0].name : "\(even.count) peers").", .good)
         }
-        let idle = away.filter { $0.behind == 0 }
+        for peer in away where peer.lastSeen == nil && !peer.node.isEmpty && isRunning {
+            say(
+                "This node has never seen \(peer.name): if it will not come, starling members remove "
+                    + "\(peer.name)", .warning)
+        }
+        let idle = away.filter { $0.behind == 0 && $0.lastSeen != nil }
         if !idle.isEmpty, isRunning {
             let have = idle.count == 1 ? "is away and has" : "are away and have"
             say("\(names(idle)) \(have) everything from here.", .warning)

@@ -218,7 +218,9 @@ final class ControlServer {
                 [
                     "node": JSONValue(optional: peer.node), "name": .string(peer.name),
                     "address": JSONValue(optional: peer.address),
-                    "error": .string(peer.lastError ?? "not reached"),
+                    "error": .string(
+                        service.unseenRemedy(peer) ?? peer.lastError ?? "not reached"),
+                    "never_seen": .bool(peer.isNeverSeen),
                 ]
             }
         return [

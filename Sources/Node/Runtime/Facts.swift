@@ -252,6 +252,9 @@ struct PeerFact {
     var nextTry: Int64?
     var isDivergent = false
 
+    /// It was let in, or is only an address, and no link with it ever stood.
+    var isNeverSeen: Bool { lastSeen == nil && state != "connected" && state != "syncing" }
+
     var json: JSONValue {
         [
             "node": JSONValue(optional: node), "name": .string(name),

@@ -104,13 +104,26 @@ extension NodeService {
         case .known: fact.state = "offline"
         default: fact.state = "waiting"
         }
-        fact.lastSeen = status.lastSeenAt.map { wall - (now - $0) } ?? seen
+        fact.lastSeen =
+            status.lastSeenAt.map { wall - (now - $0) } ?? seen.flatMap { $0 > 0 ? $0 : nil }
         fact.lastError = status.lastError
         fact.remedy = status.remedy
         fact.retries = Int64(status.retries)
         fact.nextTry = status.nextTryAt.map { wall + max(0, $0 - now) }
         fact.isDivergent = status.isDivergent
         return fact
+    }
+
+    /// Of a member that was let in and never came: what keeps rows pending, and how that ends.
+    func unseenRemedy(_ peer: PeerFact) -> String? {
+        guard peer.isNeverSeen, let node = peer.node,
+            let member = context.members.byNode[node]
+        else { return nil }
+        // Others may have seen it: only what a peer states itself is believed.
+        return
+            "\(member.name) was let in and has never been seen by this node, which knows of nothing "
+            + "there: start its node, or, if no other member has seen it and it will not come, "
+            + "`starling members remove \(member.name)`"
     }
 
     // MARK: why
@@ -135,7 +148,7 @@ extension NodeService {
                 ? DoctorCheck("found", .ok, "its address is \(peer.address ?? "known")")
                 : DoctorCheck(
                     "found", .fail, "no address of it is known",
-                    remedy: discoveryProblem?.message
+                    remedy: discoveryProblem?.message ?? unseenRemedy(peer)
                         ?? "start the node there, or name it here with --peer HOST:PORT"))
         if isLinked {
             checks.append(DoctorCheck("answered", .ok, "the connection stands"))

@@ -30,7 +30,10 @@ struct RecordListing {
             return known
         }
         let peers: [JSONValue] = try context.replica.peerStatements().map {
-            ["node": .string($0.node), "name": .string($0.name)]
+            [
+                "node": .string($0.node), "name": .string($0.name),
+                "never_seen": .bool($0.seenMilliseconds <= 0),
+            ]
         }
         reply(.event(["peers": .array(peers)]))
     }
