@@ -97,8 +97,9 @@ extension CommandSpec {
             this network or at the addresses in the invitation.
 
             Without LINE it asks the machine of this network on which `starling invite --nearby` runs: both
-            screens show a code of six digits, and somebody who sees both confirms it there. So only a
-            new home folder joins. If the codes differ, say no there: somebody stands between the two.
+            screens show a code of six digits, and somebody who sees both confirms it there. A node that
+            has tables already needs a LINE. If the codes differ, say no there: somebody stands between
+            the two.
             """,
         options: [.database, .name, .invitedPeer, .noLooking],
         operands: [

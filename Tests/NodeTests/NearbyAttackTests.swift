@@ -69,6 +69,17 @@ import Testing
         #expect(try await members(ann) == 0)
     }
 
+    /// Nobody is taken into a group before its screen had something to compare.
+    @Test func yesBeforeAnyCodeIsNone() async throws {
+        let flock = Flock()
+        let middle = try Middleman(.yesAtOnce, before: HostPort(host: flock.host, port: 1))
+        let asking = try Asking("van", try middle.listen(flock.host), in: flock)
+        middle.run { !asking.process.isRunning }
+        let (code, _, errors) = try await asking.end()
+        #expect(code == 6 && errors.contains("different versions"), "\(errors)")
+        #expect(!Path.exists("\(asking.home)/identity.json"))
+    }
+
     /// Each code that the other side could learn was on the screen, and there are three.
     @Test func guessesAreSeenAndFew() async throws {
         let flock = Flock()

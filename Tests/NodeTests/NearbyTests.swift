@@ -192,12 +192,15 @@ import Darwin
         #expect(try await members(ann) == 0)
     }
 
-    @Test func nodeThatLivesAlreadyDoesNotJoinByACode() async throws {
+    /// Whoever it takes for the inviter gets nothing of what it has.
+    @Test func nodeThatHasTablesDoesNotJoinByACode() async throws {
         let flock = Flock()
         let (ann, address) = try await started(flock)
         let inviting = try await Inviting(ann, in: flock)
         let bob = flock.add(TestNode("bob", in: flock))
         try await bob.ask("init", "--name", "bob")
+        try await bob.sql(AttackTests.jobs)
+        try await bob.ask("track", "--all")
         let answer = try await bob.command("join", "--peer", address, "--json")
         #expect(answer.code == 6 && answer.errors.contains("only a new one joins"), "\(answer)")
         #expect(inviting.askers == 0)
@@ -208,5 +211,25 @@ import Darwin
         try await rea.start()
         let refused = try await rea.command("invite", "--nearby", "--json")
         #expect(refused.code == 6 && refused.errors.contains("is a reader"), "\(refused)")
+    }
+
+    /// Reproducer: Ctrl-C while the other screen was looked at left a home folder with which nobody could
+    /// ask again.
+    @Test func whatWasInterruptedGoesOn() async throws {
+        let flock = Flock()
+        let (ann, address) = try await started(flock)
+        let inviting = try await Inviting(ann, in: flock)
+        let first = try Asking("van", address, in: flock)
+        let old = try await inviting.code()
+        #expect(try await first.code() == old)
+        first.process.signal(SIGINT)
+        #expect(try await first.process.exit() == 130)
+        try await inviting.event("asker_left")
+        let second = try Asking("van", address, in: flock)
+        let code = try await inviting.code()
+        _ = try await ann.ask("invite", "--confirm", code)
+        let (exit, result, errors) = try await second.end()
+        #expect(exit == 0 && result["name"] == "van", "\(errors)")
+        #expect(try await members(ann) == 2)
     }
 }

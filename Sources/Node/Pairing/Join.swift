@@ -56,13 +56,6 @@ extension NodeCommands {
         let invitation = try options.invitation.map { try Invitation(line: $0) }
         let home = options.home
         let isNew = !Path.exists(home.identityPath)
-        guard isNew || invitation != nil else {
-            // It has rows, maybe, and nothing but two people's eyes tells whose group this would be.
-            throw NodeError(
-                .refused,
-                "a node lives in \(home.path) already, and by a code only a new one joins: use a line of "
-                    + "`starling invite`, or another folder, `starling join --home DIR`")
-        }
         guard invitation != nil || options.discovery || !options.peers.isEmpty else {
             throw NodeError(.usage, "without discovery, name the machine to ask: --peer HOST:PORT")
         }
@@ -109,12 +102,21 @@ extension NodeCommands {
         }
         let context = try NodeContext(home: home, pid: getpid())
         let isAlone = try context.members.isAlone()
+        let hasTables = try context.userTables().contains { $0.state == "synced" }
         try context.close()
         guard isAlone else {
             throw NodeError(
                 .refused,
                 "the node in \(home.path) belongs to a group already, and a node has one group: start "
                     + "it with `starling run`, or join another with another folder, `starling join LINE "
+                    + "--home DIR`")
+        }
+        // Nothing but two people's eyes tells whose group it will be. What was begun and cut, goes on.
+        guard options.invitation != nil || !hasTables else {
+            throw NodeError(
+                .refused,
+                "the node in \(home.path) has tables that it would bring along, and by a code only a new "
+                    + "one joins: use a line of `starling invite`, or another folder, `starling join "
                     + "--home DIR`")
         }
     }
