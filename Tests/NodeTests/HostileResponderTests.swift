@@ -48,7 +48,7 @@ import Testing
 
         // Bob comes in the middle of it, and knows no address.
         try await bob.start()
-        try await flock.until("the two are linked") { try await isLinked(bob) }
+        try await flock.until("the two are linked", 200) { try await isLinked(bob) }
         try await bob.shows("SELECT title FROM jobs", "roof")
         // And again, after both forgot where the other was.
         for (index, node) in nodes.enumerated() {
@@ -56,7 +56,7 @@ import Testing
             _ = try await flock.run(["rm", "-f", "\(node.home)/peers.json"])
         }
         for node in nodes { try await node.start() }
-        try await flock.until("the two are linked again") { try await isLinked(bob) }
+        try await flock.until("the two are linked again", 200) { try await isLinked(bob) }
         try await bob.sql("INSERT INTO jobs VALUES('b','of bob')")
         try await ann.shows("SELECT count(*) FROM jobs", "2")
 
@@ -74,7 +74,7 @@ import Testing
         try await stop(ann, on: 1, bed)
         try await mallory.line(with: "dialled")
         try await ann.start()
-        try await flock.until("the two are linked in spite of it") { try await isLinked(bob) }
+        try await flock.until("the two are linked in spite of it", 200) { try await isLinked(bob) }
         try await flock.converge(nodes)
 
         // It is nobody's peer, was dialled some times, and was told nothing; and nothing has grown.

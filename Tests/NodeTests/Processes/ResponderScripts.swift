@@ -146,13 +146,13 @@ enum ResponderScripts {
                         except (IndexError, ValueError, struct.error): pass
                 except socket.timeout: pass
                 batch = []
-                for _ in range(4):
+                for _ in range(3):
                     # Now and then one goes, and comes again; of many there is a name and nothing else.
                     said = service(n % %SERVICES%, 0 if chance.randrange(8) == 0 else 4500)
                     batch += said[:1] if n % 2 == 0 and n % 16 else said
                     n += 1
                 send(batch)
-                if takes and n % 100 == 0:
+                if takes and n % 90 == 0:
                     for node, said in nodes.items():
                         full = label(node) + T
                         send([record(T, PTR, 120, full), record(full, TXT, 120, said, True),
@@ -165,5 +165,5 @@ enum ResponderScripts {
             for key, value in seen.items(): say(key, value)
             """.replacing("%SERVICES%", with: "\(services)")
 
-    static let services = 2000
+    static let services = 1500
 }
