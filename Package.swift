@@ -58,6 +58,8 @@ let package = Package(
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CQREncode", providers: [.apt(["libqrencode-dev"])]),
+        .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
+        .systemLibrary(name: "CPostgreSQL", providers: [.apt(["libpq-dev"])]),
         .target(name: "CPlatform"),
 
         // Layers, lowest first: a module imports only modules above this line of it.
@@ -69,6 +71,13 @@ let package = Package(
         module("Wire", ["Codec", "CausalModel", "Values"]),
         module("Trust", ["COpenSSL"]),
         module("Transport", ["CUV", "CPlatform"]),
+        module("RelayProtocol", []),
+        module(
+            "Relay",
+            [
+                "RelayProtocol", "SQLite", "Trust", "Values", "CMicroHTTPD", "CPostgreSQL",
+                "CPlatform",
+            ]),
         module("Discovery", ["CDNSSD", "CPlatform"]),
         module("Sync", ["Store", "Wire", "Codec", "CausalModel", "Values"]),
         module(
@@ -80,7 +89,9 @@ let package = Package(
         module("Starling", ["Node"]),
         .executableTarget(
             name: "StarlingCommand",
-            dependencies: ["Starling", "Node", "CPlatform", "CQREncode"],
+            dependencies: [
+                "Starling", "Node", "Relay", "RelayProtocol", "CPlatform", "CQREncode",
+            ],
             swiftSettings: settings),
 
         // Tests.
@@ -120,6 +131,9 @@ let package = Package(
                 "Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel",
                 "Trust", "Sync", "Discovery", "Transport",
             ]),
+        tests(
+            "RelayTests",
+            ["Relay", "RelayProtocol", "StarlingCommand", "SQLite", "Trust", "Values", "CPlatform"]),
         fuzzing,
         tests("HouseTests", []),
     ]
