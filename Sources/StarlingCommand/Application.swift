@@ -62,6 +62,13 @@ struct Application {
                     ? try inviteNearby(plan, arguments, invocation, page)
                     : try ask(plan, arguments, invocation, page)
             }
+        case .relay(.overview):
+            errors.write(help.page(invocation.command))
+            return .usage
+        case .relay(let action):
+            return guarded(invocation) { page in
+                try RelayCommands(environment: environment).perform(action, invocation, page)
+            }
         case .initialize, .join, .run, .demo, .bench:
             return guarded(invocation) { page in try performLocally(invocation, page) }
         }
@@ -148,7 +155,7 @@ struct Application {
                 page.show(progress: event["progress"] ?? event)
             }
             return show(BenchView(), result, page)
-        case .control, .completions, .help: return .failure
+        case .control, .relay, .completions, .help: return .failure
         }
     }
 

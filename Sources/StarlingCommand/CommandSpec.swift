@@ -135,6 +135,7 @@ struct CommandSpec: Sendable {
         case run
         case demo
         case bench
+        case relay(RelayAction)
         case completions
         case help
     }

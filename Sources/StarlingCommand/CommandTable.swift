@@ -51,7 +51,8 @@ extension CommandSpec {
         initialize, invite, join, members, membersRemove, membersRename, membersRole, track,
         untrack, run, status, peers, why, sync, wait, records, conflicts,
         conflictsShow, conflictsRestore, conflictsDismiss, digest, watch, doctor, backup, demo,
-        bench, completions, help,
+        bench, relay, relayServe, relayToken, relayGroups, relayUsage, relayDelete, completions,
+        help,
     ]
 
     static let initialize = CommandSpec(

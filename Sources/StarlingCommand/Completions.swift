@@ -155,7 +155,13 @@ struct Completions {
             lines.append("                    inner=(\(list.joined(separator: " ")))")
         }
         lines.append("                    _arguments \\")
-        lines.append(zshOptions(command.allOptions, indent: 24) + zshOperands(command, inner))
+        // Those of all its second words, each once: which of them is meant, the shell does not look.
+        var options: [OptionSpec] = []
+        for option in ([command] + inner).flatMap(\.allOptions)
+        where !options.contains(where: { $0.name == option.name }) {
+            options.append(option)
+        }
+        lines.append(zshOptions(options, indent: 24) + zshOperands(command, inner))
         lines.append("                    ;;")
         return lines.joined(separator: "\n")
     }

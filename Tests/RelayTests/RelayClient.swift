@@ -15,8 +15,8 @@ struct ClientError: Error, CustomStringConvertible {
     var description: String
 }
 
-/// One connection. Not thread-safe.
-final class RelayClient {
+/// One connection. One thread at a time may use it.
+final class RelayClient: @unchecked Sendable {
     private let file: Int32
     private var input: [UInt8] = []
 
@@ -131,7 +131,8 @@ final class RelayClient {
     ) throws {
         var head = "\(method) \(path) HTTP/1.1\r\nHost: relay\r\n"
         for (name, value) in headers { head += "\(name): \(value)\r\n" }
-        if headers["Transfer-Encoding"] == nil, method != "GET" {
+        let isFramed = headers["Transfer-Encoding"] != nil || headers["Content-Length"] != nil
+        if !isFramed, method != "GET" {
             head += "Content-Length: \(body.count)\r\n"
         }
         try send(Array("\(head)\r\n".utf8) + body)

@@ -6,14 +6,7 @@ extension Configuration {
     ///
     /// - Throws: `badConfiguration`; the message names `file`, the line, the key and the remedy.
     package init(json5 bytes: [UInt8], file: String) throws(NodeError) {
-        let limits = JSONLimits(bytesMax: Self.fileBytesMax, depthMax: 16, valuesMax: 1 << 14)
-        var parser = JSONParser(bytes: bytes, dialect: .json5, limits: limits)
-        let value: JSONValue
-        do { value = try parser.document() } catch {
-            throw NodeError(.badConfiguration, "\(file) \(error)", cause: error)
-        }
-        let source = ConfigurationSection.Source(file: file, lines: parser.lines)
-        let top = try ConfigurationSection(value, path: "", source: source)
+        let top = try ConfigurationSection(json5: bytes, file: file)
         try self.init(top)
     }
 

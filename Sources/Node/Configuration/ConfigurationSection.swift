@@ -2,7 +2,7 @@
 // it found, and in which line.
 
 /// A missing key and `null` both mean the default and read as nil.
-struct ConfigurationSection {
+package struct ConfigurationSection {
     /// Where the text came from.
     struct Source {
         let file: String
@@ -13,6 +13,20 @@ struct ConfigurationSection {
     private let object: JSONObject
     private let path: String
     private let source: Source
+
+    /// The whole of a JSON5 text.
+    ///
+    /// - Throws: `badConfiguration`; the message names `file`, the line and the remedy.
+    package init(json5 bytes: [UInt8], file: String) throws(NodeError) {
+        let limits = JSONLimits(
+            bytesMax: Configuration.fileBytesMax, depthMax: 16, valuesMax: 1 << 14)
+        var parser = JSONParser(bytes: bytes, dialect: .json5, limits: limits)
+        let value: JSONValue
+        do { value = try parser.document() } catch {
+            throw NodeError(.badConfiguration, "\(file) \(error)", cause: error)
+        }
+        try self.init(value, path: "", source: Source(file: file, lines: parser.lines))
+    }
 
     init(_ value: JSONValue, path: String, source: Source) throws(NodeError) {
         self.path = path
@@ -25,7 +39,7 @@ struct ConfigurationSection {
     }
 
     /// Refuses keys that are not in `known`.
-    func allow(_ known: [String]) throws(NodeError) {
+    package func allow(_ known: [String]) throws(NodeError) {
         guard let key = object.keys.first(where: { !known.contains($0) }) else { return }
         let place = path.isEmpty ? "" : " in \"\(path)\""
         if let meant = Suggestion.nearest(to: key, among: known) {
@@ -36,7 +50,7 @@ struct ConfigurationSection {
     }
 
     /// An error at `key`, or at the section itself.
-    func failure(_ key: String?, _ message: String) -> NodeError {
+    package func failure(_ key: String?, _ message: String) -> NodeError {
         // A key that is missing has the line of the object that lacks it, or of the list.
         let own = key.flatMap { source.lines[inner($0)] ?? first(below: inner($0)) }
         let line = own ?? first(below: path) ?? source.lines[String(path.prefix { $0 != "[" })]
@@ -45,19 +59,19 @@ struct ConfigurationSection {
             "\(source.file)\(line.map { " line \($0)" } ?? ""): \(message)")
     }
 
-    func text(_ key: String) throws(NodeError) -> String? {
+    package func text(_ key: String) throws(NodeError) -> String? {
         guard let value = present(key) else { return nil }
         guard let text = value.string else { throw mismatch(key, "a text in quotes", value) }
         return text
     }
 
-    func flag(_ key: String) throws(NodeError) -> Bool? {
+    package func flag(_ key: String) throws(NodeError) -> Bool? {
         guard let value = present(key) else { return nil }
         guard let flag = value.bool else { throw mismatch(key, "true or false", value) }
         return flag
     }
 
-    func number(_ key: String, _ range: ClosedRange<Int>) throws(NodeError) -> Int? {
+    package func number(_ key: String, _ range: ClosedRange<Int>) throws(NodeError) -> Int? {
         guard let value = present(key) else { return nil }
         guard let number = value.int else { throw mismatch(key, "a whole number", value) }
         guard let fitting = Int(exactly: number), range.contains(fitting) else {
@@ -68,7 +82,7 @@ struct ConfigurationSection {
         return fitting
     }
 
-    func texts(_ key: String) throws(NodeError) -> [String]? {
+    package func texts(_ key: String) throws(NodeError) -> [String]? {
         guard let value = present(key) else { return nil }
         guard let items = value.array else { throw mismatch(key, "a list [ … ] of texts", value) }
         var texts: [String] = []
@@ -79,7 +93,7 @@ struct ConfigurationSection {
         return texts
     }
 
-    func section(_ key: String) throws(NodeError) -> ConfigurationSection? {
+    package func section(_ key: String) throws(NodeError) -> ConfigurationSection? {
         guard let value = present(key) else { return nil }
         return try ConfigurationSection(value, path: inner(key), source: source)
     }
@@ -95,7 +109,7 @@ struct ConfigurationSection {
         return sections
     }
 
-    func address(_ key: String, _ text: String) throws(NodeError) -> HostPort {
+    package func address(_ key: String, _ text: String) throws(NodeError) -> HostPort {
         guard let address = HostPort(text) else {
             throw failure(
                 key,

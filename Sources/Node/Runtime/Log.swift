@@ -11,13 +11,15 @@ import Darwin
 #endif
 
 /// Writes lines to standard error; each is one call of `write`.
-struct Log {
+package struct Log: Sendable {
     let level: Configuration.LogLevel
 
+    package init(level: Configuration.LogLevel) { self.level = level }
+
     func debug(_ message: String) { line(.debug, message) }
-    func info(_ message: String) { line(.info, message) }
-    func warning(_ message: String) { line(.warning, message) }
-    func error(_ message: String) { line(.error, message) }
+    package func info(_ message: String) { line(.info, message) }
+    package func warning(_ message: String) { line(.warning, message) }
+    package func error(_ message: String) { line(.error, message) }
 
     /// Names and reasons come from other machines: none of them begins a line or steers a terminal.
     static func onOneLine(_ message: String) -> String {

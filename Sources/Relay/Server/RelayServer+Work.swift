@@ -225,7 +225,6 @@ extension RelayServer {
     // MARK: Snapshots
 
     func add(_ piece: [UInt8], _ exchange: Exchange) {
-        state.withLock { $0.bodyBytes -= piece.count }
         guard let next = exchange.nextPiece() else { return }
         hold(exchange)
         writers.add(
