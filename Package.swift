@@ -133,7 +133,7 @@ let package = Package(
             ]),
         tests(
             "RelayTests",
-            ["Relay", "RelayProtocol", "StarlingCommand", "SQLite", "Trust", "Values", "CPlatform"]),
+            ["Relay", "RelayProtocol", "StarlingCommand", "Node", "CPlatform"]),
         fuzzing,
         tests("HouseTests", []),
     ]

@@ -27,7 +27,12 @@ final class RelayClient: @unchecked Sendable {
 
         var reason: String? { headers["starling-reason"] }
         var text: String { String(decoding: body, as: UTF8.self) }
-        var sync: SyncAnswer { get throws { try SyncAnswer(decoding: body) } }
+        var sync: SyncAnswer {
+            get throws {
+                guard status == 200 else { throw ClientError(description: "\(status): \(text)") }
+                return try SyncAnswer(decoding: body)
+            }
+        }
     }
 
     init(port: UInt16, timeoutSeconds: Int = 60) throws {
@@ -50,9 +55,8 @@ final class RelayClient: @unchecked Sendable {
         var on: Int32 = 1
         setsockopt(file, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
         guard connect(file, found.pointee.ai_addr, found.pointee.ai_addrlen) == 0 else {
-            let number = starling_errno()
-            _ = close(file)
-            throw ClientError(description: "cannot connect: errno \(number)")
+            // The socket is closed with this value.
+            throw ClientError(description: "cannot connect: errno \(starling_errno())")
         }
     }
 

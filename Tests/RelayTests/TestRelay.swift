@@ -85,7 +85,15 @@ final class TestRelay: Sendable {
 func onThread<Result: Sendable>(
     _ body: @escaping @Sendable () throws -> Result
 ) async throws -> Result {
-    try await withCheckedThrowingContinuation { continuation in
-        TestThread.start { continuation.resume(with: Swift.Result(catching: body)) }
+    try await withTaskExecutorPreference(ThreadExecutor.shared) { try body() }
+}
+
+/// A thread for each job. What a test records there is the test's, since it is its task still.
+private final class ThreadExecutor: TaskExecutor {
+    static let shared = ThreadExecutor()
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        TestThread.start { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }

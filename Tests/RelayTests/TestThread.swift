@@ -111,7 +111,8 @@ final class TestProcess {
         guard let file = fopen(outputPath, "rb") else { return "" }
         defer { fclose(file) }
         var bytes = [UInt8](repeating: 0, count: 1 << 20)
-        return String(decoding: bytes.prefix(fread(&bytes, 1, bytes.count, file)), as: UTF8.self)
+        let count = fread(&bytes, 1, bytes.count, file)
+        return String(decoding: bytes.prefix(count), as: UTF8.self)
     }
 
     func signal(_ number: Int32) { if code == nil { _ = kill(pid, number) } }

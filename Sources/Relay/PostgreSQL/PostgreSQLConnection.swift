@@ -61,16 +61,18 @@ final class PostgreSQLConnection {
         self.pointer = pointer
         guard PQstatus(pointer) == CONNECTION_OK else {
             // The words can name hosts and users, never a password.
-            let words = String(cString: PQerrorMessage(pointer))
-            PQfinish(pointer)
-            throw PostgreSQLError(state: "", message: words)
+            // The connection is freed with this value.
+            throw PostgreSQLError(state: "", message: String(cString: PQerrorMessage(pointer)))
         }
         starling_pg_silence(pointer)
     }
 
     deinit { PQfinish(pointer) }
 
-    var isOpen: Bool { PQstatus(pointer) == CONNECTION_OK }
+    /// The server has said goodbye; that the socket is closed is noticed later.
+    private var hasEnded = false
+
+    var isOpen: Bool { !hasEnded && PQstatus(pointer) == CONNECTION_OK }
 
     /// Runs statements without parameters; no rows.
     func execute(_ sql: String) throws { _ = try checked(PQexec(pointer, sql)) }
@@ -197,6 +199,7 @@ final class PostgreSQLConnection {
             throw PostgreSQLError(state: "25P02", message: "an earlier statement failed")
         default:
             let state = String(cString: starling_pg_state(result))
+            if state.hasPrefix("57P") { hasEnded = true }
             // Without a state it is the connection that failed.
             throw state.isEmpty
                 ? failure()

@@ -136,7 +136,9 @@ extension RelayServer: HTTPHandler {
     private func allowTime(_ exchange: Exchange, bytes: Int64, from start: Int64? = nil) {
         let idle = Int64(configuration.connections.idleSeconds) * 500
         let transfer = bytes * 1000 / Int64(max(1, configuration.connections.bytesPerSecondMin))
-        table.set(exchange.connection, deadline: (start ?? exchange.begun) + idle + transfer)
+        table.set(
+            exchange.connection, deadline: (start ?? exchange.begun) + idle + transfer,
+            isReceiving: start == nil)
     }
 
     /// The connection waits for a worker, as long as that takes.

@@ -43,7 +43,7 @@ extension RelayServer {
     private func goOn(_ exchange: Exchange) {
         let now = RelayClock.monotonicMilliseconds()
         let idle = Int64(configuration.connections.idleSeconds) * 1000
-        table.set(exchange.connection, deadline: now + idle)
+        table.set(exchange.connection, deadline: now + idle, isReceiving: true)
         exchange.resume()
     }
 
@@ -136,6 +136,10 @@ extension RelayServer {
                                     access.name, digest: access.digest, after: waiter.position
                                 ).answer)
                         }.mapError { RelayError($0) }
+                    // A store that is away fails all of it, which is done again on another connection.
+                    if case .failure(let error) = result, error.reason == .unavailable {
+                        throw error
+                    }
                     known[place] = result
                     answers.append((waiter, result))
                 }
