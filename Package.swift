@@ -29,7 +29,7 @@ let fuzzing: Target = {
     let path = "Tests/FuzzTests"
     let dependencies: [Target.Dependency] = [
         "TestKit", "Codec", "Wire", "Store", "Sync", "Transport", "Discovery", "Node", "SQLite",
-        "CausalModel", "Values", "Trust",
+        "CausalModel", "Values", "Trust", "Relay", "RelayProtocol",
     ]
     guard Context.environment["STARLING_FUZZ"] == "1" else {
         return .testTarget(
