@@ -80,8 +80,8 @@ package enum RelayLimits {
     package static let smallBodyBytesMax = 1024
     /// A bigger body is received only of a group that has proved itself.
     package static let strangerBodyBytesMax = 16 << 10
-    /// Memory of a connection for its headers.
-    package static let connectionBytes = 64 << 10
+    /// Memory of a connection: for its headers, and for one read of its body.
+    package static let connectionBytes = 16 << 10
     /// Requests that a worker of a SQLite store commits together.
     package static let commitCountMax = 256
     /// Work that waits for a worker; more is refused.

@@ -66,6 +66,38 @@ import Testing
         #expect(try relay.client().readAll(group) == [LogEntry(1)])
     }
 
+    /// Bodies in memory have a limit for all connections together, and are all accounted for at the end.
+    @Test func bodiesHaveAMemory() throws {
+        let relay = try TestRelay(.sqlite) { $0.connections.bodyBytes = 3_000_000 }
+        let (group, client) = (TestGroup(), try relay.client())
+        _ = try client.enrol(group)
+        var halves: [RelayClient] = []
+        for _ in 0..<2 {
+            let half = try relay.client()
+            try half.begin(
+                "POST", group.syncPath(),
+                group.headers.merging(["Content-Length": "9000000"]) { $1 },
+                body: [UInt8](repeating: 1, count: 1_400_000))
+            halves.append(half)
+        }
+        #expect(
+            eventually {
+                (try? ProtocolTests.metric("body_bytes", relay)).flatMap { $0 } == 2_800_000
+            })
+        let large = [LogEntry(1, String(repeating: "x", count: 1_000_000))]
+        let refused = try client.sync(group, large)
+        #expect(refused.status == 503)
+        #expect(refused.headers["retry-after"] != nil)
+        halves = []
+        #expect(eventually { (try? client.sync(group, large).status) == 200 })
+        let position = try client.sync(group, large).sync.position
+        let put = try client.request(
+            "PUT", "\(group.path)/snapshot?covers=\(position.text)", group.headers,
+            body: [UInt8](repeating: 1, count: 2_000_000))
+        #expect(put.status == 201)
+        #expect(try ProtocolTests.metric("body_bytes", relay) == 0)
+    }
+
     @Test func groupsHaveARate() throws {
         let relay = try TestRelay(.sqlite) {
             $0.quota.requestsPerSecond = 1

@@ -79,7 +79,7 @@ final class PostgreSQLCluster: Sendable {
         let words = prefix.joined(separator: " ")
         return """
             \(words) \(tools)/postgres -D \(folder)/data -k \(folder) -c listen_addresses= \
-            -c max_connections=200 -c shared_buffers=32MB & server=$!
+            -c max_connections=400 -c shared_buffers=32MB & server=$!
             cat >/dev/null
             kill -INT $server 2>/dev/null; wait $server
             [ -e \(folder)/kept ] || rm -rf \(folder)

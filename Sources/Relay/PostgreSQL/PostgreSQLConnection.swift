@@ -69,7 +69,7 @@ final class PostgreSQLConnection {
 
     deinit { PQfinish(pointer) }
 
-    /// The server has said goodbye; that the socket is closed is noticed later.
+    /// The server has said goodbye (that the socket is closed is noticed later), or libpq failed.
     private var hasEnded = false
 
     var isOpen: Bool { !hasEnded && PQstatus(pointer) == CONNECTION_OK }
@@ -129,6 +129,7 @@ final class PostgreSQLConnection {
             if status == PGRES_PIPELINE_SYNC { break }
         }
         let isLeft = PQexitPipelineMode(pointer) == 1
+        if !isLeft { hasEnded = true }
         if let error { throw error }
         guard isLeft else { throw failure() }
         return results
@@ -186,8 +187,10 @@ final class PostgreSQLConnection {
         }
     }
 
+    /// What libpq says, not the server: nothing more is done on this connection, in whatever state it is.
     private func failure() -> PostgreSQLError {
-        PostgreSQLError(state: "", message: String(cString: PQerrorMessage(pointer)))
+        hasEnded = true
+        return PostgreSQLError(state: "", message: String(cString: PQerrorMessage(pointer)))
     }
 
     private func checked(_ result: OpaquePointer?) throws -> PostgreSQLResult {

@@ -9,8 +9,8 @@ package final class PostgreSQLRelayDatabase: RelayDatabase {
     private let url: String
     package let writerCount = 4
     package let readerCount = 4
-    /// Groups are locked one at a time, so that no two writers wait for each other.
-    package let commitCountMax = 1
+    /// Of one group only: with one group's row locked at a time no two writers wait for each other.
+    package let commitCountMax = 64
     package let pollMilliseconds = 20
 
     private struct State {

@@ -17,6 +17,7 @@ final class Exchange: Sendable {
         var body: [UInt8] = []
         var bodyBytesMax: Int64 = 0
         var received: Int64 = 0
+        var held = 0
         var answer: RelayAnswer?
         var isSuspended = false
         var isIntroduced = false
@@ -80,8 +81,20 @@ final class Exchange: Sendable {
     }
 
     var received: Int64 { state.withLock { $0.received } }
-    /// Bytes of the body in memory.
-    var heldBytes: Int { state.withLock { $0.body.count } }
+
+    /// Notes that so many bytes of the body are in memory, here or with a worker.
+    func hold(bytes: Int) { state.withLock { $0.held += bytes } }
+
+    /// Notes that they are not any more; nil is all of them.
+    ///
+    /// - Returns: how many there were.
+    func letGo(bytes: Int?) -> Int {
+        state.withLock {
+            let count = min($0.held, bytes ?? .max)
+            $0.held -= count
+            return count
+        }
+    }
 
     /// Whom refusals are counted for.
     var client: String { state.withLock { $0.client } ?? address }

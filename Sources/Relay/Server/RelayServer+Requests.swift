@@ -73,13 +73,13 @@ extension RelayServer: HTTPHandler {
 
     func received(_ exchange: Exchange, _ part: UnsafeRawBufferPointer) -> Bool {
         allowTime(exchange, bytes: exchange.received + Int64(part.count))
-        let before = exchange.heldBytes
-        let reception = exchange.receive(part)
-        let change = exchange.heldBytes - before
+        let kept = exchange.answer == nil ? part.count : 0
+        exchange.hold(bytes: kept)
         let isTooMuch = state.withLock {
-            $0.bodyBytes += change
-            return change > 0 && $0.bodyBytes > configuration.connections.bodyBytes
+            $0.bodyBytes += kept
+            return kept > 0 && $0.bodyBytes > configuration.connections.bodyBytes
         }
+        let reception = exchange.receive(part)
         switch reception {
         case .endless: return false
         case .tooMuch:
@@ -98,7 +98,7 @@ extension RelayServer: HTTPHandler {
     func ended(_ exchange: Exchange) {
         guard let request = exchange.request else { return }
         hold(exchange)
-        let body = takeBody(exchange)
+        let body = exchange.takeBody()
         switch request.kind {
         case .sync where body.isEmpty: read(exchange, request)
         case .sync: append(body, exchange, request)
@@ -123,7 +123,7 @@ extension RelayServer: HTTPHandler {
     }
 
     func completed(_ exchange: Exchange) {
-        _ = takeBody(exchange)
+        letGo(exchange)
         if let upload = exchange.brokenUpload { drop(upload) }
         let idle = Int64(configuration.connections.idleSeconds) * 1000
         table.set(exchange.connection, deadline: RelayClock.monotonicMilliseconds() + idle)
@@ -147,15 +147,16 @@ extension RelayServer: HTTPHandler {
         exchange.suspend()
     }
 
-    func takeBody(_ exchange: Exchange) -> [UInt8] {
-        let body = exchange.takeBody()
-        state.withLock { $0.bodyBytes -= body.count }
-        return body
+    /// Bytes of its body are not in memory any more: these, or all.
+    func letGo(_ exchange: Exchange, bytes: Int? = nil) {
+        let count = exchange.letGo(bytes: bytes)
+        state.withLock { $0.bodyBytes -= count }
     }
 
     /// Sets the answer, and gives the connection back to HTTP.
     func finish(_ exchange: Exchange, _ answer: RelayAnswer) {
-        _ = takeBody(exchange)
+        _ = exchange.takeBody()
+        letGo(exchange)
         exchange.set(answer)
         exchange.resume()
     }

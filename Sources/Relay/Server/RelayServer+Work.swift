@@ -7,11 +7,11 @@ internal import Trust
 extension RelayServer {
     /// Work whose failure refuses the request.
     private func work(
-        _ exchange: Exchange, isRepeatable: Bool = true,
+        _ exchange: Exchange, isRepeatable: Bool = true, group: GroupName? = nil,
         _ run: @escaping @Sendable (RelayStore) throws -> @Sendable () -> Void
     ) -> Work {
         Work(
-            isRepeatable: isRepeatable, run: run,
+            isRepeatable: isRepeatable, group: group, run: run,
             fail: { error in self.refuse(exchange, error) })
     }
 
@@ -50,7 +50,7 @@ extension RelayServer {
     func append(_ body: [UInt8], _ exchange: Exchange, _ request: RelayRequest) {
         guard let access = request.access, case .sync(let after, _) = request.kind else { return }
         writers.add(
-            work(exchange) { store in
+            work(exchange, group: access.name) { store in
                 let entries: [LogEntry]
                 do throws(FramingError) { entries = try Framing.entries(ofRequest: body) } catch {
                     throw RelayError(.badRequest, "\(error.description); see the protocol's page")
@@ -235,7 +235,10 @@ extension RelayServer {
             work(exchange, isRepeatable: false) { store in
                 try store.addPiece(
                     piece, number: next.number, to: next.upload.snapshot, of: next.upload.group)
-                return { self.goOn(exchange) }
+                return {
+                    self.letGo(exchange, bytes: piece.count)
+                    self.goOn(exchange)
+                }
             })
     }
 

@@ -6,6 +6,8 @@ internal import RelayProtocol
 struct Work: Sendable {
     /// Whether it can be done once more when the connection broke, without knowing whether it was done.
     var isRepeatable = true
+    /// Works with the same name can share a transaction, also where each store's lock is a group's.
+    var group: GroupName?
     /// Does it; what it returns is called when it is durable.
     var run: @Sendable (RelayStore) throws -> @Sendable () -> Void
     /// Called in place of that when it failed, or was not begun.
@@ -70,7 +72,11 @@ final class Workers: Sendable {
                 for work in works { work.fail(error) }
                 return []
             }
-            let results = Self.run(works, store)
+            let results =
+                works.count == 1
+                ? [Self.run(works[0], store)]
+                : store.session.lockingClause.isEmpty
+                    ? Self.runTogether(works, store) : Self.runByGroup(works, store)
             let isBroken = store.session.isBroken
             if isBroken { self.store = nil }
             var again: [(Work, RelayError)] = []
@@ -105,21 +111,36 @@ final class Workers: Sendable {
 
         private typealias Done = @Sendable () -> Void
 
-        /// One alone brings its own transaction; several share one, and each can fail on its own.
-        private static func run(_ works: [Work], _ store: RelayStore) -> [Result<Done, RelayError>]
-        {
-            func attempt(_ work: Work) -> Result<Done, RelayError> {
-                do { return .success(try work.run(store)) } catch {
-                    return .failure(RelayError(error))
-                }
-            }
-            if works.count == 1 { return [attempt(works[0])] }
-            do {
-                return try store.session.transaction { works.map(attempt) }
-            } catch {
+        /// Works that share a transaction, where the engine has one lock for all: each can fail on its own.
+        private static func runTogether(
+            _ works: [Work], _ store: RelayStore
+        ) -> [Result<Done, RelayError>] {
+            do { return try store.session.transaction { works.map { run($0, store) } } } catch {
                 // Nothing of it is there, whatever each thought.
                 return works.map { _ in .failure(RelayError(error)) }
             }
+        }
+
+        /// Works by group, where each group has a lock of its own: those of one group share a transaction,
+        /// and are done one by one when any of them fails.
+        private static func runByGroup(
+            _ works: [Work], _ store: RelayStore
+        ) -> [Result<Done, RelayError>] {
+            var results = [Result<Done, RelayError>?](repeating: nil, count: works.count)
+            for (name, indices) in Dictionary(grouping: works.indices, by: { works[$0].group })
+            where name != nil && indices.count > 1 {
+                let done = try? store.session.transaction {
+                    try indices.map { try works[$0].run(store) }
+                }
+                for (index, done) in zip(indices, done ?? []) { results[index] = .success(done) }
+                if store.session.isBroken { break }
+            }
+            return works.indices.map { results[$0] ?? run(works[$0], store) }
+        }
+
+        /// One alone brings its own transaction.
+        private static func run(_ work: Work, _ store: RelayStore) -> Result<Done, RelayError> {
+            do { return .success(try work.run(store)) } catch { return .failure(RelayError(error)) }
         }
     }
 }
