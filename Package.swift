@@ -131,9 +131,11 @@ let package = Package(
                 "Node", "Starling", "StarlingCommand", "Store", "SQLite", "Values", "CausalModel",
                 "Trust", "Sync", "Discovery", "Transport",
             ]),
-        tests(
-            "RelayTests",
-            ["Relay", "RelayProtocol", "StarlingCommand", "Node", "CPlatform"]),
+        .testTarget(
+            name: "RelayTests",
+            dependencies: [
+                "TestKit", "Relay", "RelayProtocol", "StarlingCommand", "Node", "CPlatform",
+            ], exclude: ["client.py"], swiftSettings: settings),
         fuzzing,
         tests("HouseTests", []),
     ]
