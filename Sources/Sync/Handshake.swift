@@ -99,7 +99,7 @@ extension SyncEngine {
             let text = "\(hello.node) knows less than it said before: its file is an older copy"
             return refuse(peer, SyncError(.outOfDate, text), now)
         }
-        if !state.hasUnsettled {
+        if countsStatements(of: peer) {
             try replica.noteStatement(
                 of: hello.node, name: hello.name, origin: state.origin, vector: state.vector)
             peer.lastNoteAt = now

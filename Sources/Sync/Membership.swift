@@ -32,6 +32,18 @@ package struct Membership: Sendable, Equatable {
         self.origins = origins
         self.joins = joins
     }
+
+    /// Of the origins with known authors, those of which nothing more is taken by `node`: their author is no
+    /// writer, or has joined under another since it joined under that one.
+    package func overOrigins(
+        authors: [Origin: String], joined: Set<Origin>, without node: String
+    ) -> [Origin] {
+        authors.filter { origin, author in
+            let isReplaced = joined.contains(origin) && origins?[author] != origin
+            return author != node && (roles[author] != .writer || isReplaced)
+        }
+        .map(\.key).sorted()
+    }
 }
 
 extension SyncEngine {
@@ -63,7 +75,7 @@ extension SyncEngine {
     /// Whether changes of this peer are taken.
     func mayWrite(_ peer: PeerLink) -> Bool {
         guard let members = membership?() else { return true }
-        return members.roles[peer.authenticated ?? peer.peerNode] == .writer
+        return members.roles[peer.node] == .writer
             && standing(of: peer) == .joined
     }
 }

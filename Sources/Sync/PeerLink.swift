@@ -117,10 +117,12 @@ final class PeerLink {
 
     var isActive: Bool { session.phase == .active }
     var peerNode: String { session.peer?.node ?? "" }
+    /// The node whose key it has proved, or that it says it is.
+    var node: String { authenticated ?? peerNode }
     /// For people.
     var name: String {
         let said = session.peer?.name ?? ""
-        return said.isEmpty ? String((authenticated ?? peerNode).prefix(8)) : said
+        return said.isEmpty ? String(node.prefix(8)) : said
     }
     /// The peer takes what is sent to it.
     var accepts: Bool { session.stated?.accepts ?? true }

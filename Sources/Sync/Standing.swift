@@ -23,7 +23,7 @@ extension SyncEngine {
         guard let known = membership?(), let origins = known.origins, let own,
             let stated = peer.session.stated
         else { return .joined }
-        let node = peer.authenticated ?? peer.peerNode
+        let node = peer.node
         if origins[node] == stated.origin { return .joined }
         let isContinued = origins[node].map(stated.continued.contains) ?? false
         // A reader cannot say so in the list; whoever serves it does.
@@ -37,6 +37,12 @@ extension SyncEngine {
         if origins.values.contains(joined.origin) { return .joined }
         // It has gone on under another origin, and has forgotten nothing since it joined.
         return isContinued && joined.origin == stated.origin ? .joined : .outdated
+    }
+
+    /// Whether what the peer says of its vector counts yet: for collecting not while the peer has rows
+    /// of a removed node half received; where nobody keeps count of who has joined, nobody asks.
+    func countsStatements(of peer: PeerLink) -> Bool {
+        !peer.session.isPeerUnsettled || membership?()?.origins == nil
     }
 
     /// Whether rows may go to this peer: it takes part, and this replica does.
@@ -90,7 +96,7 @@ extension SyncEngine {
                     now >= peer.joinAt
                 else { continue }
                 peer.joinAt = now + SyncLimits.joinGapMilliseconds
-                join(peer.authenticated ?? peer.peerNode, stated.origin, now)
+                join(peer.node, stated.origin, now)
             case .outdated:
                 // It may have gone on under another origin, and others told of it first.
                 if let stood = peer.stoodAt, isListed(peer) {
@@ -107,18 +113,18 @@ extension SyncEngine {
                     continue
                 }
                 peer.joinAt = now + SyncLimits.joinGapMilliseconds
-                join(peer.authenticated ?? peer.peerNode, stated.origin, now)
+                join(peer.node, stated.origin, now)
             }
         }
     }
 
     private func known(_ peer: PeerLink) -> Membership.Role? {
-        membership?()?.roles[peer.authenticated ?? peer.peerNode]
+        membership?()?.roles[peer.node]
     }
 
     /// Whether the list says that it has joined, under `origin` if that is given.
     private func isListed(_ peer: PeerLink, as origin: Origin? = nil) -> Bool {
-        let listed = membership?()?.origins?[peer.authenticated ?? peer.peerNode]
+        let listed = membership?()?.origins?[peer.node]
         return listed != nil && (origin == nil || listed == origin)
     }
 
@@ -216,7 +222,7 @@ extension SyncEngine {
             other == configuration.node
                 || isDecider(over: other)
                     && links.values.contains { peer in
-                        peer.isActive && (peer.authenticated ?? peer.peerNode) == other
+                        peer.isActive && peer.node == other
                             && peer.session.stated.map { $0.joined == nil && $0.vector.isEmpty }
                                 ?? false
                     }

@@ -105,7 +105,7 @@ extension SyncEngine {
         guard let hello = peer.session.peer else { return }
         peer.noteDueAt = nil
         do {
-            guard let stated = peer.session.stated, !peer.session.isPeerUnsettled else { return }
+            guard let stated = peer.session.stated, countsStatements(of: peer) else { return }
             try replica.noteStatement(
                 of: hello.node, name: hello.name, origin: stated.origin,
                 vector: peer.session.peerHas)

@@ -70,12 +70,8 @@ final class SimulatedMembers {
                 table: Self.table, key: [.string(machine.name)], column: "origin",
                 value: .string(origin.hex))
         }
-        replica.removedOrigins = replica.knownAuthors.filter { origin, node in
-            let isOver =
-                replica.joinedOrigins.contains(origin) && found.origins?[node] != origin
-            return node != machine.name && (found.roles[node] != .writer || isOver)
-        }
-        .map(\.key).sorted()
+        replica.removedOrigins = found.overOrigins(
+            authors: replica.knownAuthors, joined: replica.joinedOrigins, without: machine.name)
         replica.isReader = found.roles[machine.name] == .reader
         seen = present
         membership = found

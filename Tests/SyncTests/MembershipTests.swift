@@ -177,4 +177,32 @@ private final class Roles {
         #expect(peer.replica.vector[RawPeer.origin] == 2)
         #expect(peer.replica.value("raw1") == "of raw" && peer.replica.value("raw2") == "of raw")
     }
+
+    /// Reproducer: where nobody keeps count of who has joined, a peer that had rows of a removed member half
+    /// received was taken for one that never moved.
+    @Test(arguments: [false, true])
+    func whoHasRowsOfARemovedMemberIsHeardAllTheSame(keepsCount: Bool) {
+        let peer = RawPeer(rows: 1, authenticated: "raw") { replica in
+            let roles: [String: Membership.Role] = ["node": .writer, "raw": .writer]
+            guard keepsCount else { return Membership(roles: roles) }
+            return Membership(
+                roles: roles, origins: ["node": replica.origin, "raw": RawPeer.origin],
+                joins: [Dot(replica.origin, 1)])
+        }
+        let vector = VersionVector([(RawPeer.origin, UInt64(3))])
+        var unsettled = RawPeer.statement(vector)
+        unsettled.hasUnsettled = true
+        peer.greet()
+        peer.say(.state(unsettled))
+        peer.advance(1_000)
+        #expect(peer.replica.statements["raw"] == (keepsCount ? nil : vector))
+        unsettled.vector = VersionVector([(RawPeer.origin, UInt64(4))])
+        peer.say(.statement(unsettled))
+        peer.advance(1_000)
+        #expect(peer.replica.statements["raw"] == (keepsCount ? nil : unsettled.vector))
+        unsettled.hasUnsettled = false
+        peer.say(.statement(unsettled))
+        peer.advance(1_000)
+        #expect(peer.replica.statements["raw"] == unsettled.vector)
+    }
 }

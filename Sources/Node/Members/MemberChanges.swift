@@ -33,14 +33,10 @@ extension NodeService {
 
     /// Of whose origins nothing more will be taken.
     func noteRemovedOrigins() {
-        let known = context.members.membership
         let replica = context.replica
-        replica.removedOrigins = replica.knownAuthors.filter { origin, node in
-            // One that its node has joined under is over when it has joined under another.
-            let isOver = replica.joinedOrigins.contains(origin) && known.origins?[node] != origin
-            return node != context.identity.node && (known.roles[node] != .writer || isOver)
-        }
-        .map(\.key).sorted()
+        replica.removedOrigins = context.members.membership.overOrigins(
+            authors: replica.knownAuthors, joined: replica.joinedOrigins,
+            without: context.identity.node)
     }
 
     /// Who came is looked for and waited for; who went is forgotten.
