@@ -182,11 +182,14 @@ package protocol SyncReplica: AnyObject {
     /// of the truth. As of now, not of the last summary.
     var hasCopyBegun: Bool { get }
 
+    /// While it waits: the vector that its rows of before have seen, or that of the copy once it is whole.
+    var joiningVector: VersionVector? { get }
+
     /// Earlier origins since which this replica has forgotten nothing, the last one first.
     var continuedOrigins: [Origin] { get }
 
     /// Forgets what this replica claimed to know, and waits for a copy under a new origin.
-    func beginJoining(because reason: String) throws
+    func beginJoining(because reason: String, isBehind: Bool) throws
 
     /// Decides on the rows that a copy did not bring, and ends the wait for it; nothing else happens
     /// when no copy has ended. Complexity: O(rows).

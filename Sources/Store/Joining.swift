@@ -26,7 +26,7 @@ struct Joining: Equatable {
     /// Those of earlier attempts: another copy of the file may go on under one of them.
     var abandoned: [Origin] = []
     /// Rows of a copy have come, of this attempt or an earlier one: what the file says of the group may be
-    /// a half of the truth.
+    /// a half of the truth. So it is when a member that takes part has sent this replica for a copy.
     var hasBegun = false
     /// While settling: the vector that the copy ended with.
     var copied = VersionVector()
@@ -52,6 +52,11 @@ extension Replica {
 
     package var hasCopyBegun: Bool { joining?.hasBegun ?? false }
 
+    /// While it does: the last number that was given under the provisional origin.
+    package var provisionalDot: Dot? {
+        joining.map { Dot($0.provisional, vector[$0.provisional]) }
+    }
+
     /// The origin that the next change is numbered under.
     var author: Origin { joining?.provisional ?? origin }
 
@@ -60,7 +65,10 @@ extension Replica {
     ///
     /// Called before the first fold, or at any time later; again while a copy is under way, it begins
     /// anew. Complexity: O(origins).
-    package func beginJoining(because reason: String) throws {
+    ///
+    /// - Parameter isBehind: somebody who takes part said so: the file's own word about who does is not
+    ///   to be believed.
+    package func beginJoining(because reason: String, isBehind: Bool = false) throws {
         try translated {
             // Without a fold before: what waits in the journal is numbered under the provisional origin.
             try rawWrite {
@@ -81,7 +89,7 @@ extension Replica {
                 continuedOrigins = []
                 joining = Joining(
                     phase: .copying, former: former, provisional: try freshOrigin(),
-                    abandoned: abandoned, hasBegun: joining?.hasBegun ?? false)
+                    abandoned: abandoned, hasBegun: isBehind || joining?.hasBegun ?? false)
                 try saveJoining()
             }
             joiningReason = reason

@@ -25,13 +25,14 @@ extension Replica {
         }
     }
 
-    /// Rows that the copy did not bring, up to one transaction of them; returns how many were found.
+    /// Rows that the copy did not bring, or that it may have brought back, up to one transaction of them;
+    /// returns how many were found.
     private func settleUnmentioned() throws -> Int {
         guard let joining, !joining.began.isEmpty else { return 0 }
         var mentioned: [Int64] = []
         for row in try connection.query("SELECT id, vector FROM _starling_snapshot") {
             if case .integer(let id) = row[0], case .blob(let bytes) = row[1],
-                try VersionVector(decoding: bytes).covers(joining.began)
+                try VersionVector(decoding: bytes).covers(joining.began.joined(joining.former))
             {
                 mentioned.append(id)
             }
@@ -67,8 +68,15 @@ extension Replica {
     private func settleUnmentioned(_ entry: TableEntry, key: [UInt8], _ joining: Joining) throws {
         guard let old = try loadCaptured(entry, key: key) else { return }
         if old.isHollow { throw StoreError.hollow(entry) }
+        var row = old
+        if old.context?.covers(joining.began) == true {
+            guard wasCollected(old.kernel, joining) else { return }
+            row.kernel.delete(nextSettledDot(), row.kernel.stamp(atLeast: clock))
+            try settle(entry, key: key, old: old, row: &row)
+            try noteTouched(entry, key: key, old: old, row: row)
+            return try save(entry, key: key, old: old, row: row)
+        }
         if old.kernel.isCovered(by: joining.copied) {
-            var row = old
             row.kernel = Kernel()
             row.context = nil
             try settle(entry, key: key, old: old, row: &row)
@@ -76,6 +84,12 @@ extension Replica {
             return try forget(entry, key: key, old: old)
         }
         try issue(entry, key: key, old: old) { _ in true }
+    }
+
+    /// Whether this replica had all of a row that only the copy brought: it was deleted and forgotten here,
+    /// by members who did not count the one that the copy is from.
+    private func wasCollected(_ kernel: Kernel, _ joining: Joining) -> Bool {
+        !kernel.isDeleted && kernel.isCovered(by: joining.former) && kernel.isCovered(by: floor)
     }
 
     /// Takes a kernel out of the bookkeeping; its row has left the app's table.
@@ -93,11 +107,12 @@ extension Replica {
         hasVisibleChange = true
     }
 
-    /// Issues again what lies beyond the copy under origins of this replica's own; returns how many rows.
+    /// Issues again what lies beyond the copy under origins of this replica's own, and of members who were
+    /// removed; returns how many rows.
     private func reissueOwn() throws -> Int {
         guard let joining else { return 0 }
         let provisional = Set(joining.abandoned + [joining.provisional])
-        let lost = provisional.union(endedOrigins).subtracting([origin])
+        let lost = provisional.union(endedOrigins).union(removedOrigins).subtracting([origin])
         var count = 0
         for past in lost.sorted() where count < bounds.foldEntriesMax {
             let beyond = provisional.contains(past) ? 0 : joining.copied[past]
@@ -116,8 +131,9 @@ extension Replica {
         return count
     }
 
-    /// Gives those writes of a row new dots, and saves it. What is issued again is a change of now: it
-    /// replaces the deletes that it meets, which others may have forgotten.
+    /// Gives those writes of a row new dots, and saves it. Where the rest is a deleted row, others may have
+    /// forgotten it: it is issued again with them, and where deletes do not win, their insert or update
+    /// replaces the deletes.
     @discardableResult
     private func issue(
         _ entry: TableEntry, key: [UInt8], old: Row, which isLost: (Write) -> Bool
@@ -125,17 +141,20 @@ extension Replica {
         var row = old
         var seen = self.seen(by: old) ?? VersionVector()
         seen.join(vector)
-        let isPresenceIssued = old.kernel.writes.contains { $0.isPresent && isLost($0) }
+        let lost = old.kernel.writes.filter(isLost)
+        guard !lost.isEmpty else { return false }
+        let rest = Kernel(writes: old.kernel.writes.filter { !isLost($0) })
+        let isReplacing = entry.policy == .addWins && lost.contains(where: \.isPresent)
+        let believed = believedColumns(entry, rest)
         let writes = old.kernel.writes.map { write in
             var write = write
-            if isLost(write) {
-                if seen[write.dot.origin] < write.dot.number {
-                    seen[write.dot.origin] = write.dot.number
-                }
-                write.dot = nextSettledDot()
-            } else if write.isPresent, write.isDelete, isPresenceIssued {
-                write.isPresent = false
+            guard isLost(write) || rest.isDeleted else { return write }
+            if seen[write.dot.origin] < write.dot.number {
+                seen[write.dot.origin] = write.dot.number
             }
+            if isReplacing, !isLost(write) { write.isPresent = false }
+            if let believed, isLost(write) { write.lose(believed) }
+            if !write.isDead { write.dot = nextSettledDot() }
             return write
         }
         row.kernel = Kernel(writes: writes)
@@ -146,6 +165,15 @@ extension Replica {
         try noteTouched(entry, key: key, old: old, row: row)
         try save(entry, key: key, old: old, row: row)
         return true
+    }
+
+    /// The columns of a row in which what the copy brought stands alone; nil for none.
+    private func believedColumns(_ entry: TableEntry, _ rest: Kernel) -> ColumnSet? {
+        guard let copiedColumn, TableEntry.folded(entry.name) == copiedColumn.table,
+            let column = entry.column(named: copiedColumn.column),
+            rest.valuedColumns.contains(column)
+        else { return nil }
+        return ColumnSet([column])
     }
 
     /// A number under the origin that goes on.
@@ -176,6 +204,11 @@ extension Replica {
                 ),
             ])
         lastSnapshot = nil
+        if !joining.began.isEmpty, !floor.isEmpty {
+            // What was forgotten here and not there was deleted again.
+            floor = VersionVector()
+            try Bookkeeping.setMeta("floor", .blob(floor.encoded), in: connection)
+        }
         vector[joining.provisional] = 0
         try connection.run(
             "UPDATE _starling_origin SET seen = 0 WHERE ord = ?1",

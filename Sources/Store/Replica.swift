@@ -33,6 +33,9 @@ package final class Replica {
     package var isReader = false
     /// Tables of the program itself, by lower-case name: no peer alters them.
     package var fixedTables: Set<String> = []
+    /// A column, with its table, in which a replica that comes back believes what its copy says: what was
+    /// written of it here is not issued again.
+    package var copiedColumn: (table: String, column: String)?
 
     // What follows mirrors the file, and is read again after a transaction that failed.
     var origins: [Origin] = []
@@ -88,7 +91,9 @@ package final class Replica {
     }
     /// Called before own numbers are committed: the origin, and the highest number given so far.
     package var willNumber: ((Origin, UInt64) throws -> Void)?
-    private var lastGiven: Dot?
+    /// The same for the provisional origin of a replica that waits for its copy.
+    package var willNumberProvisionally: ((Dot) throws -> Void)?
+    private var lastGiven: [Dot] = []
     /// Called before anything that tells of own dots leaves: the highest number that may be told.
     package var willExport: ((Origin, UInt64) throws -> Void)?
     /// Origins that this replica wrote under and never will again, as the marker outside the file
@@ -246,9 +251,11 @@ package final class Replica {
         // Before the commit: a number that was given once is known outside the file, whatever becomes
         // of the file.
         let given = Dot(origin, vector[origin])
-        if given != lastGiven, !isBroken(.numbersNotedLate) {
+        let numbered = [given] + (provisionalDot.map { [$0] } ?? [])
+        if numbered != lastGiven, !isBroken(.numbersNotedLate) {
+            if let provisionalDot { try willNumberProvisionally?(provisionalDot) }
             try willNumber?(given.origin, given.number)
-            lastGiven = given
+            lastGiven = numbered
         }
         for id in changedTables {
             changeCounts[id, default: 0] += 1

@@ -29,7 +29,8 @@ extension Replica: SyncReplica {
             return ReplicaSummary(
                 origin: origin, vector: stated, isWhole: beyond.count == 0 && !isJoining,
                 beyondHash: beyond.hash, digest: digest, schemaFingerprint: schemaFingerprint,
-                floor: floor, isJoining: isJoining, hasUnsettled: try hasRowsOfRemoved())
+                floor: isJoining ? VersionVector() : floor, isJoining: isJoining,
+                hasUnsettled: try hasRowsOfRemoved())
         }
     }
 

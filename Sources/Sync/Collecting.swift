@@ -53,19 +53,27 @@ extension SyncEngine {
     /// Who has nothing at all is given a copy: it has nothing to bring back.
     func refuseOutdated(_ peer: PeerLink, _ now: Milliseconds) throws -> Bool {
         guard let own, let stated = peer.session.stated else { return false }
+        // Nothing flows, and who has to take a copy is settled by the list of members.
+        guard standing(of: peer) != .outdated else { return false }
         let had = peer.session.peerHad
-        if !had.isEmpty, !had.covers(own.floor) {
+        // A node that has nothing takes its copy.
+        let isBehind =
+            try !own.vector.isEmpty && !own.isJoining && !had.isEmpty
+            && !own.vector.covers(stated.floor)
+            // Look again before believing it: the summary may be older than what was sent.
+            && !replica.summary().vector.covers(stated.floor)
+        let isPeerBehind = !had.isEmpty && !had.covers(own.floor)
+        // Of two that have counted without each other, one decides, and a writer for a reader.
+        let isYielding =
+            isBehind && membership?()?.origins != nil && !isDecider(over: peer.node)
+        if isPeerBehind && !isYielding || isBehind && outranks(peer) {
             refuse(peer, outdated(peer.peerNode, configuration.node), now)
             return true
         }
-        // A node that has nothing takes its copy.
-        guard !own.vector.isEmpty, !own.isJoining, !own.vector.covers(stated.floor),
-            // Look again before believing it: the summary may be older than what was sent.
-            try !replica.summary().vector.covers(stated.floor)
-        else { return false }
+        guard isBehind else { return false }
         let late = outdated(configuration.node, peer.peerNode)
         if membership?()?.origins != nil {
-            try rejoin(because: late.message, now)
+            try rejoin(because: late.message, isBehind: true, now)
         } else {
             refuse(peer, late, now)
         }

@@ -192,9 +192,9 @@ extension SyncEngine {
         if goodbye.code == .originClash, let own, origin == own.origin, mayEndOrigin(peer, now) {
             try rejoin(because: goodbye.text, now)
         } else if goodbye.code == .outOfDate, own?.isJoining == false,
-            membership?()?.origins != nil, mayEndOrigin(peer, now)
+            membership?()?.origins != nil, !prevails(over: peer), mayEndOrigin(peer, now)
         {
-            try rejoin(because: goodbye.text, now)
+            try rejoin(because: goodbye.text, isBehind: true, now)
         }
         peer.link.close()
         forget(peer, reason: goodbye.text, refusal: goodbye.code, now)

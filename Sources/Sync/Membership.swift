@@ -20,12 +20,13 @@ package struct Membership: Sendable, Equatable {
     /// The origin under which each member has joined; nil when nobody keeps count, and whoever is a
     /// member takes part.
     package var origins: [String: Origin]?
-    /// The dots by which the list says that this node has joined under its origin.
-    package var joins: [Dot]
+    /// The dots by which the list says that this node has joined under its origin, and under the one that
+    /// is listed.
+    package var joins: [Origin: [Dot]]
 
     package init(
         roles: [String: Role], removals: VersionVector = VersionVector(),
-        origins: [String: Origin]? = nil, joins: [Dot] = []
+        origins: [String: Origin]? = nil, joins: [Origin: [Dot]] = [:]
     ) {
         self.roles = roles
         self.removals = removals

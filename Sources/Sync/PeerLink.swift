@@ -94,6 +94,8 @@ final class PeerLink {
     /// The host was told that the peer is connected.
     /// When it took part last, as far as this replica knew.
     var stoodAt: Milliseconds?
+    /// Since when it seems to have to take a copy, and says of itself that it takes part.
+    var outdatedSince: Milliseconds?
     /// When it may be let in again.
     var joinAt: Milliseconds = .min
     var isAnnounced = false

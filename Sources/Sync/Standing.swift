@@ -59,7 +59,10 @@ extension SyncEngine {
         else { return nil }
         // Another member may have written the same since, and that is half received.
         if let lastJoin, lastJoin.origin == origin { return lastJoin.dot }
-        guard let join = known.joins.first(where: own.vector.contains) else { return nil }
+        // Who has forgotten nothing since it joined last may have the word about its new origin half.
+        let joins = known.joins[origin] ?? []
+        let half = replica.continuedOrigins.isEmpty ? nil : joins.first
+        guard let join = joins.first(where: own.vector.contains) ?? half else { return nil }
         lastJoin = (origin, join)
         return join
     }
@@ -106,6 +109,16 @@ extension SyncEngine {
                         continue
                     }
                 }
+                // It will say the same of this replica, and decides.
+                if stated.joined != nil, !isDecider(over: peer.node) {
+                    let since = peer.outdatedSince ?? now
+                    peer.outdatedSince = since
+                    let end = since + SyncLimits.standingGraceMilliseconds
+                    guard now >= end else {
+                        graceEnd = min(graceEnd ?? .max, end)
+                        continue
+                    }
+                }
                 let text = "\(peer.peerNode) has to take a copy of the group's data first"
                 refuse(peer, SyncError(.outOfDate, text), now)
             case .newcomer:
@@ -122,6 +135,19 @@ extension SyncEngine {
         membership?()?.roles[peer.node]
     }
 
+    /// Whether this replica sends the peer for a copy, and is not to be sent itself: of two that have
+    /// counted without each other, one decides.
+    func prevails(over peer: PeerLink) -> Bool {
+        guard let own, ownJoin(own) != nil else { return false }
+        return outranks(peer) || isDecider(over: peer.node) && standing(of: peer) == .outdated
+    }
+
+    /// What a reader has collected or knows of the members says nothing to a writer.
+    func outranks(_ peer: PeerLink) -> Bool {
+        known(peer) == .reader && membership?()?.origins != nil
+            && membership?()?.roles[configuration.node] == .writer
+    }
+
     /// Whether the list says that it has joined, under `origin` if that is given.
     private func isListed(_ peer: PeerLink, as origin: Origin? = nil) -> Bool {
         let listed = membership?()?.origins?[peer.node]
@@ -129,9 +155,11 @@ extension SyncEngine {
     }
 
     /// Writes that a node has joined, which its copy must bring.
-    private func join(_ node: String, _ origin: Origin, _ now: Milliseconds) {
+    private func join(
+        _ node: String, _ origin: Origin, isAlone: Bool = false, _ now: Milliseconds
+    ) {
         do {
-            try noteJoined?(node, origin)
+            try noteJoined?(node, origin, isAlone)
             onEvent?(.joined(node: node))
             wantRefresh(at: now)
         } catch {
@@ -144,11 +172,13 @@ extension SyncEngine {
 
     /// Ends the present life of this replica: it takes a copy under a new origin, and issues again what
     /// only it has. Where nobody keeps count of who has joined, it just goes on under a new origin.
-    func rejoin(because reason: String, _ now: Milliseconds) throws {
+    ///
+    /// - Parameter isBehind: a peer that takes part asked for it.
+    func rejoin(because reason: String, isBehind: Bool = false, _ now: Milliseconds) throws {
         guard membership?()?.origins != nil else {
             return try takeNewOrigin(because: reason, now)
         }
-        try replica.beginJoining(because: reason)
+        try replica.beginJoining(because: reason, isBehind: isBehind)
         onEvent?(.joining(reason: reason))
         own = nil
         for peer in sortedLinks {
@@ -173,7 +203,9 @@ extension SyncEngine {
                     try replica.endJoiningAlone()
                     refresh(now)
                     // Others take it from here: the list must say so before it sends this node back.
-                    if let own = self.own, !own.isJoining { join(node, own.origin, now) }
+                    if let own = self.own, !own.isJoining {
+                        join(node, own.origin, isAlone: true, now)
+                    }
                 }
             } else if known.roles[node] != nil, origins[node] != own.origin,
                 !isContinuedReader(known)
@@ -200,9 +232,8 @@ extension SyncEngine {
     /// The copy is here. It must bring the word that this replica has joined: its sender wrote it before.
     private func endJoining(_ known: Membership, _ own: ReplicaSummary, _ now: Milliseconds) throws
     {
-        if known.origins?[configuration.node] == own.origin,
-            known.joins.contains(where: own.vector.contains)
-        {
+        // What programs here wrote about it meanwhile may hide that, and is settled afterwards.
+        if known.joins[own.origin]?.contains(where: own.vector.contains) == true {
             try replica.settleJoining()
             onEvent?(.joined(node: configuration.node))
             refresh(now)
@@ -211,15 +242,20 @@ extension SyncEngine {
         }
     }
 
-    /// Nobody else takes part, as far as this file knows: all others wait for a copy as well, each of them is
-    /// here to say so, and this node is the first of them.
+    /// Nobody else takes part whose changes are taken, as far as this file knows: all others wait for a copy
+    /// as well, each of them is here to say so, and this node is the first of them. Or they are readers, who
+    /// can let nobody in: what they have beyond this file stays there, as what nobody takes.
     private func isNobodyAhead(
         _ known: Membership, _ origins: [String: Origin]
     ) -> Bool {
+        let isWriterWithPast =
+            known.roles[configuration.node] == .writer
+            && replica.joiningVector?.isEmpty == false
         // A copy that has begun tells of some before it tells of others.
         let others = replica.hasCopyBegun ? Array(known.roles.keys) : Array(origins.keys)
         return others.allSatisfy { other in
             other == configuration.node
+                || known.roles[other] == .reader && isWriterWithPast
                 || isDecider(over: other)
                     && links.values.contains { peer in
                         peer.isActive && peer.node == other

@@ -29,7 +29,9 @@ package final class SyncEngine {
 
     /// Writes into the list of members that a node has joined under an origin, and takes it in at once, on
     /// disk. Must not call the engine back.
-    package var noteJoined: ((_ node: String, _ origin: Origin) throws -> Void)?
+    ///
+    /// `isAlone`: nobody else takes part any more; all others have to take a copy.
+    package var noteJoined: ((_ node: String, _ origin: Origin, _ isAlone: Bool) throws -> Void)?
 
     /// Whether deleted rows go for good once all members have seen their deletes.
     ///

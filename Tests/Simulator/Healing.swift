@@ -36,7 +36,7 @@ extension Simulation {
         try throwIfFailed()
         for machine in machines { try machine.track() }
         let start = network.now
-        guard converge(within: Self.convergenceMax) else {
+        guard try convergeAsWriters() else {
             return fail(
                 "not equal \(Self.convergenceMax / 1_000) s after everything healed: \(standing)")
         }
@@ -45,6 +45,17 @@ extension Simulation {
         try expectCollected()
         try expectEqual()
         try inspect()
+    }
+
+    /// What one node wrote of another's role may have lost against what a third, with a clock ahead, wrote at the
+    /// same time: a person looks again after a while.
+    private func convergeAsWriters() throws -> Bool {
+        guard plan.keepsMembers else { return converge(within: Self.convergenceMax) }
+        for _ in 0..<4 {
+            if converge(within: Self.convergenceMax / 4) { return true }
+            healMembers()
+        }
+        return false
     }
 
     private func summaries() -> [ReplicaSummary] {

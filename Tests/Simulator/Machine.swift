@@ -178,10 +178,10 @@ final class Machine {
         return lastMembership
     }
 
-    func noteJoined(_ node: String, _ origin: Origin) throws {
+    func noteJoined(_ node: String, _ origin: Origin, isAlone: Bool) throws {
         guard let members, let observed else { return }
         enterNode()
-        try members.noteJoined(node, origin)
+        try members.noteJoined(node, origin, isAlone: isAlone)
         _ = try observed.summary()
     }
 

@@ -242,8 +242,9 @@ final class ObservedReplica: SyncReplica {
 
     var hasCopyBegun: Bool { inner.hasCopyBegun }
     var continuedOrigins: [Origin] { inner.continuedOrigins }
+    var joiningVector: VersionVector? { inner.joiningVector }
 
-    func beginJoining(because reason: String) throws {
+    func beginJoining(because reason: String, isBehind: Bool) throws {
         simulation.note("\(machine.name) begins to join: \(reason)")
         simulation.counts.joins += 1
         if simulation.counts.joins > 50 + 20 * simulation.step {
@@ -251,7 +252,7 @@ final class ObservedReplica: SyncReplica {
         }
         simulation.forgetChunks(of: machine)
         simulation.settling[machine.index] = nil
-        try local { try inner.beginJoining(because: reason) }
+        try local { try inner.beginJoining(because: reason, isBehind: isBehind) }
     }
 
     func settleJoining() throws {

@@ -18,12 +18,13 @@ final class SimulatedMembers {
 
     private unowned let machine: Machine
     private let replica: Replica
-    private var seen: (digest: UInt64?, changes: UInt64)?
+    private var seen: (digest: UInt64?, changes: UInt64, origin: Origin)?
     private var membership = Membership(roles: [:], origins: [:])
 
     init(_ machine: Machine, _ replica: Replica) {
         self.machine = machine
         self.replica = replica
+        replica.copiedColumn = (Self.table, "origin")
     }
 
     private static func string(_ value: Value) -> String {
@@ -42,7 +43,7 @@ final class SimulatedMembers {
     func look() throws -> Membership {
         let present = (
             digest: replica.digest(ofTable: Self.table),
-            changes: replica.changeCount(ofTable: Self.table)
+            changes: replica.changeCount(ofTable: Self.table), origin: replica.origin
         )
         if let seen, seen == present { return membership }
         var found = Membership(roles: [:], origins: [:])
@@ -65,8 +66,8 @@ final class SimulatedMembers {
             found.roles[founder] = .writer
         }
         found.removals = try replica.liveDots(inTable: Self.table)
-        if let origin = found.origins?[machine.name] {
-            found.joins = try replica.dots(
+        for origin in Set([found.origins?[machine.name], replica.origin].compactMap { $0 }) {
+            found.joins[origin] = try replica.dots(
                 table: Self.table, key: [.string(machine.name)], column: "origin",
                 value: .string(origin.hex))
         }
@@ -88,8 +89,11 @@ final class SimulatedMembers {
         }
     }
 
-    func noteJoined(_ node: String, _ origin: Origin) throws {
-        try write("UPDATE members SET origin = '\(origin.hex)' WHERE node = '\(node)'")
+    func noteJoined(_ node: String, _ origin: Origin, isAlone: Bool) throws {
+        let others = isAlone ? "''" : "origin"
+        try write(
+            "UPDATE members SET origin = CASE node WHEN '\(node)' THEN '\(origin.hex)' ELSE "
+                + "\(others) END")
     }
 }
 

@@ -115,9 +115,10 @@ extension Simulation {
             }
             return machine.lookAtMembers()
         }
-        machine.node.engine.noteJoined = { [unowned self, unowned machine] node, origin in
+        machine.node.engine.noteJoined = {
+            [unowned self, unowned machine] node, origin, isAlone in
             note("\(machine.name) notes that \(node) has joined")
-            try machine.noteJoined(node, origin)
+            try machine.noteJoined(node, origin, isAlone: isAlone)
         }
         machine.node.engine.onEvent = { [unowned self, unowned machine] event in
             switch event {

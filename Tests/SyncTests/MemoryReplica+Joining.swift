@@ -6,8 +6,9 @@ import Store
 extension MemoryReplica {
     var hasCopyBegun: Bool { false }
     var continuedOrigins: [Origin] { [] }
+    var joiningVector: VersionVector? { nil }
     func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool { false }
-    func beginJoining(because reason: String) throws { try takeNewOrigin(because: reason) }
+    func beginJoining(because reason: String, isBehind: Bool) throws { try takeNewOrigin(because: reason) }
     func settleJoining() throws {}
     func endJoiningAlone() throws {}
 }

@@ -32,7 +32,8 @@ package final class NoReplica: SyncReplica {
     package func reissueLost(except live: Set<Origin>) throws -> Int { throw Gone() }
     package let hasCopyBegun = false
     package let continuedOrigins: [Origin] = []
-    package func beginJoining(because reason: String) throws { throw Gone() }
+    package let joiningVector: VersionVector? = nil
+    package func beginJoining(because reason: String, isBehind: Bool) throws { throw Gone() }
     package func settleJoining() throws { throw Gone() }
     package func endJoiningAlone() throws { throw Gone() }
     package func hasGoneBack(

@@ -12,8 +12,8 @@ extension NodeService {
             do { try context.members.look() } catch { storeFailed(error) }
             return context.members.membership
         }
-        engine.noteJoined = { [unowned self] node, origin in
-            try context.members.noteJoined(node, origin)
+        engine.noteJoined = { [unowned self] node, origin, isAlone in
+            try context.members.noteJoined(node, origin, isAlone: isAlone)
         }
         engine.collectsDeletedRows = Members.keepsStandings
         context.members.onChange = { [unowned self] in

@@ -35,7 +35,7 @@ final class Members {
     /// Empty while this node is alone.
     private(set) var membership = Membership(roles: [:])
     /// What the table was like at the last look.
-    private var seen: (digest: UInt64?, changes: UInt64)?
+    private var seen: (digest: UInt64?, changes: UInt64, origin: Origin)?
     /// Told after each change.
     var onChange: (() -> Void)?
     var problem: String?
@@ -52,6 +52,7 @@ final class Members {
         self.replica = replica
         introducer = try home.introducer()
         replica.fixedTables = [Self.table]
+        replica.copiedColumn = (Self.table, "origin")
         try prepareTable()
         try look()
         isForgotten = try isMember && isAlone()
@@ -106,7 +107,7 @@ final class Members {
     func look() throws {
         let present = (
             digest: replica.digest(ofTable: Self.table),
-            changes: replica.changeCount(ofTable: Self.table)
+            changes: replica.changeCount(ofTable: Self.table), origin: replica.origin
         )
         if let seen, seen == present { return }
         let rows = try replica.rows("SELECT \(Self.columns) FROM \(Self.table)")
@@ -158,11 +159,12 @@ final class Members {
         membership = Membership(
             roles: roles, removals: try replica.liveDots(inTable: Self.table),
             origins: byNode.compactMapValues(\.origin),
-            joins: try byNode[own.node]?.origin.map {
-                try replica.dots(
-                    table: Self.table, key: [.string(own.node)], column: "origin",
-                    value: .string($0.hex))
-            } ?? [])
+            joins: try Set([byNode[own.node]?.origin, replica.origin].compactMap { $0 })
+                .reduce(into: [:]) { joins, origin in
+                    joins[origin] = try replica.dots(
+                        table: Self.table, key: [.string(own.node)], column: "origin",
+                        value: .string(origin.hex))
+                })
     }
 
     /// What this node may do: by its own row; as its introducer said while that has not come; as the
@@ -243,12 +245,15 @@ final class Members {
         }
     }
 
-    /// Notes that a member takes part under `origin` from now on.
-    func noteJoined(_ node: String, _ origin: Origin) throws {
+    /// Notes that a member takes part under `origin` from now on; `isAlone`: and nobody else does.
+    func noteJoined(_ node: String, _ origin: Origin, isAlone: Bool) throws {
         try write { program in
             try program.run(
-                "UPDATE \(Self.table) SET origin = ?2 WHERE node = ?1",
-                [.string(node), .string(origin.hex)])
+                """
+                UPDATE \(Self.table) SET origin = CASE WHEN node = ?1 THEN ?2 ELSE '' END
+                WHERE node = ?1 OR ?3
+                """,
+                [.string(node), .string(origin.hex), .integer(isAlone ? 1 : 0)])
         }
     }
 

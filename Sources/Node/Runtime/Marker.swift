@@ -43,7 +43,7 @@ package final class Marker {
         let doubt = try Marker.doubt(old, identity: identity, boot: boot, replica: replica)
         if let doubt {
             let reason = trouble ?? doubt
-            if rejoins, doubt == Marker.unflushed {
+            if rejoins, doubt == Marker.unflushed, !replica.isJoining {
                 // Nothing that anybody was told is gone: what leaves is on disk before.
                 try replica.continueUnderNewOrigin(because: reason)
             } else if rejoins {
@@ -54,7 +54,8 @@ package final class Marker {
         }
         content = MarkerContent(
             nonce: Int64(bitPattern: random() >> 1), origin: replica.origin,
-            exported: replica.vector[replica.origin], device: identity.device,
+            exported: replica.vector[replica.origin], provisional: replica.provisionalDot,
+            device: identity.device,
             inode: identity.inode, born: identity.born, boot: boot, isClean: false,
             ended: old?.ended ?? [])
         // A copied home may have an original that still writes under this origin.
@@ -69,9 +70,11 @@ package final class Marker {
         }
         replica.willNumber = note
         replica.willExport = note
+        replica.willNumberProvisionally = { [unowned self] in try self.noteProvisional($0) }
     }
 
     private static let unflushed = "the machine stopped before the last changes were surely on disk"
+    private static let older = "the file is older than what was numbered in it"
     private static let moved = "the file was copied or moved"
 
     /// Why the file may not be the one that was left; nil when it is.
@@ -91,7 +94,12 @@ package final class Marker {
             return "the file is from before this node's last new origin, or another node's"
         }
         if old.origin == replica.origin, replica.vector[replica.origin] < old.exported {
-            return "the file is older than what was numbered in it"
+            return older
+        }
+        if let given = old.provisional, let found = replica.provisionalDot,
+            given.origin == found.origin, found.number < given.number
+        {
+            return older
         }
         if old.device != identity.device || old.inode != identity.inode
             || old.born != identity.born
@@ -102,6 +110,12 @@ package final class Marker {
             return unflushed
         }
         return nil
+    }
+
+    private func noteProvisional(_ dot: Dot) throws {
+        guard content.provisional != dot else { return }
+        content.provisional = dot
+        try write(isDurable: false)
     }
 
     private func note(_ origin: Origin, _ number: UInt64) throws {

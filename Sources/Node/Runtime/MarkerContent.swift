@@ -9,6 +9,8 @@ struct MarkerContent: Equatable {
     var origin: Origin
     /// The highest number that was given under `origin`, told to others or not.
     var exported: UInt64
+    /// The same for the provisional origin of a replica that waits for its copy.
+    var provisional: Dot?
     var device: UInt64
     var inode: UInt64
     var born: Int64
@@ -33,9 +35,16 @@ extension MarkerContent {
             let inode = value["inode"]?.int, let born = value["born"]?.int,
             let boot = value["boot"]?.string, let isClean = value["clean"]?.bool
         else { return nil }
+        var provisional: Dot?
+        if let origin = value["provisional"]?.string.flatMap({ Origin(hex: $0) }),
+            let number = value["provisional_exported"]?.int
+        {
+            provisional = Dot(origin, UInt64(bitPattern: number))
+        }
         self.init(
             nonce: nonce, origin: origin, exported: UInt64(bitPattern: exported),
-            device: UInt64(bitPattern: device), inode: UInt64(bitPattern: inode), born: born,
+            provisional: provisional, device: UInt64(bitPattern: device),
+            inode: UInt64(bitPattern: inode), born: born,
             boot: boot, isClean: isClean,
             ended: (value["ended"]?.array ?? []).compactMap { $0.string.flatMap(Origin.init(hex:)) }
                 .suffix(Self.endedMax))
@@ -43,13 +52,17 @@ extension MarkerContent {
 
     /// One line without its end.
     var content: [UInt8] {
-        let value: JSONValue = [
+        var value: JSONObject = [
             "v": 1, "nonce": .int(nonce), "origin": .string(origin.hex),
             "exported": .int(Int64(bitPattern: exported)),
             "device": .int(Int64(bitPattern: device)), "inode": .int(Int64(bitPattern: inode)),
             "born": .int(born), "boot": .string(boot), "clean": .bool(isClean),
             "ended": .array(ended.map { .string($0.hex) }),
         ]
-        return value.encoded
+        if let provisional {
+            value["provisional"] = .string(provisional.origin.hex)
+            value["provisional_exported"] = .int(Int64(bitPattern: provisional.number))
+        }
+        return JSONValue.object(value).encoded
     }
 }
