@@ -184,6 +184,16 @@ extension SyncEngine {
         return true
     }
 
+    /// Whether a peer may send this replica for a copy: not more often than a member goes astray.
+    private func mayBeSent(by peer: PeerLink, _ now: Milliseconds) -> Bool {
+        let recent = (sentAt[peer.peerNode] ?? []).filter {
+            now - $0 < SyncLimits.sentForCopyWindowMilliseconds
+        }
+        guard recent.count < SyncLimits.originChangesMax else { return false }
+        sentAt[peer.peerNode] = recent + [now]
+        return true
+    }
+
     // MARK: The end
 
     /// The peer said goodbye.
@@ -192,7 +202,7 @@ extension SyncEngine {
         if goodbye.code == .originClash, let own, origin == own.origin, mayEndOrigin(peer, now) {
             try rejoin(because: goodbye.text, now)
         } else if goodbye.code == .outOfDate, own?.isJoining == false,
-            membership?()?.origins != nil, !prevails(over: peer), mayEndOrigin(peer, now)
+            membership?()?.origins != nil, !prevails(over: peer), mayBeSent(by: peer, now)
         {
             try rejoin(because: goodbye.text, isBehind: true, now)
         }

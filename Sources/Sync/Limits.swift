@@ -77,4 +77,6 @@ package enum SyncLimits {
     /// New origins taken because one peer knew more of ours than we do; beyond it the peer is
     /// lying.
     package static let originChangesMax = 3
+    /// So often within this time a peer may send a replica for a copy.
+    package static let sentForCopyWindowMilliseconds: Milliseconds = 10 * 60_000
 }

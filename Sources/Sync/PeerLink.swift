@@ -2,6 +2,7 @@
 // processed, the delta that is being sent.
 
 internal import CausalModel
+internal import Codec
 internal import Store
 internal import Wire
 
@@ -78,6 +79,8 @@ final class PeerLink {
     var told: StatementMessage?
     /// The fingerprints of both sides when the structures were last sent.
     var schemaSent: (own: UInt64, theirs: UInt64?)?
+    /// Structures that came while the peer's changes were not taken: they come once.
+    var heldSchema: CBOR?
     var statementDueAt: Milliseconds?
     var isStatementForced = false
     var lastStatementAt: Milliseconds?

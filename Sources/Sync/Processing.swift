@@ -100,6 +100,7 @@ extension SyncEngine {
             }
         case .adoptSchema(_, let description):
             // A reader changes nothing, structures included.
+            peer.heldSchema = mayWrite(peer) ? nil : description
             if mayWrite(peer), try replica.adoptSchema(description) { wantRefresh(at: now) }
         case .wanted(let want):
             peer.closeSource()

@@ -88,6 +88,11 @@ extension SyncEngine {
         let takesPart =
             ownJoin(own) != nil && membership?()?.roles[configuration.node] == .writer
         for peer in sortedLinks where peer.isActive && links[peer.id] != nil {
+            if mayWrite(peer), let description = peer.heldSchema {
+                peer.heldSchema = nil
+                peer.pending.append(.adoptSchema(fingerprint: 0, description))
+                peer.hasMore = true
+            }
             if let told = peer.told, told.accepts != mayWrite(peer) {
                 wantStatement(peer, at: now + SyncLimits.statementDelayMilliseconds)
             }
@@ -255,13 +260,20 @@ extension SyncEngine {
         let others = replica.hasCopyBegun ? Array(known.roles.keys) : Array(origins.keys)
         return others.allSatisfy { other in
             other == configuration.node
-                || known.roles[other] == .reader && isWriterWithPast
+                || isWriterWithPast && (known.roles[other] == .reader || saysReader(other))
                 || isDecider(over: other)
                     && links.values.contains { peer in
                         peer.isActive && peer.node == other
                             && peer.session.stated.map { $0.joined == nil && $0.vector.isEmpty }
                                 ?? false
                     }
+        }
+    }
+
+    /// Whether a member that is here knows of itself that it is a reader; the list here may be from before that.
+    private func saysReader(_ node: String) -> Bool {
+        links.values.contains {
+            $0.isActive && $0.node == node && $0.session.stated?.isReader ?? false
         }
     }
 

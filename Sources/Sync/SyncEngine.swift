@@ -54,6 +54,8 @@ package final class SyncEngine {
     /// Processes of a peer that were replaced by a newer one: their return means a clone.
     var retiredRuns: [String: [UInt64]] = [:]
     var originChanges: [String: Int] = [:]
+    /// When each peer has sent this replica for a copy, of late.
+    var sentAt: [String: [Milliseconds]] = [:]
     /// Since when nothing moved although rows lie beyond the vector.
     var stillSince: Milliseconds?
     var isReissuing = false

@@ -156,12 +156,14 @@ struct GhostHistory {
             failures.append("collected \(name), which an insert or update keeps")
         }
         for dot in heldElsewhere where !covers(vector, dot) {
-            guard let event = events[name]?[dot], !event.saw.isSuperset(of: gone.keys) else {
+            guard let event = events[name]?[dot], !event.saw.isSuperset(of: Self.spoken(gone).keys)
+            else {
                 continue
             }
             failures.append(
                 "collected \(name), and a change of it that had not seen that is to come: "
-                    + "\(dot.origin.high % 10_000):\(dot.number) \(event.write)")
+                    + "\(dot.origin.high % 10_000):\(dot.number) \(event.write), which had not seen\n"
+                    + Self.text(gone.filter { !event.saw.contains($0.key) }))
         }
         return failures
     }
