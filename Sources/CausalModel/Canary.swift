@@ -23,6 +23,9 @@
     // Collection.
     case collectedWithoutWholeVector, collectedWhenAcknowledged, hiddenRowsCollected
     case digestCountsDeleted
+    // Members who come and go.
+    case absentNotCounted, oldStatementsCounted, copyWithoutJoining, unmentionedKept
+    case forgottenDeleteMet, collectedComesBack
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent

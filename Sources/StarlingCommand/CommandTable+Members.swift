@@ -133,6 +133,23 @@ extension CommandSpec {
                 },
                 view: { MemberChangeView() })))
 
+    static let membersEvict = CommandSpec(
+        path: ["members", "evict"],
+        summary: "wait for a member no longer: deleted rows are not kept for it",
+        discussion: """
+            It stays a member. When it comes back it takes a copy of the group's data first, and what it
+            wrote meanwhile is issued again: nothing is lost. Whom nobody has seen for 90 days is evicted by
+            a node that sees others.
+            """,
+        operands: [.member],
+        action: .control(
+            ControlPlan(
+                command: "members.evict", withoutNode: true,
+                arguments: { (invocation) throws(UsageError) in
+                    ["node": .string(invocation.operands[0])]
+                },
+                view: { MemberChangeView() })))
+
     static let membersRename = CommandSpec(
         path: ["members", "rename"], summary: "call a member something else, on all nodes",
         operands: [.member, OperandSpec(placeholder: "NAME", help: "the new name")],

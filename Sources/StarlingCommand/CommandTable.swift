@@ -48,7 +48,8 @@ extension OptionSpec {
 
 extension CommandSpec {
     static let table: [CommandSpec] = [
-        initialize, invite, join, members, membersRemove, membersRename, membersRole, track,
+        initialize, invite, join, members, membersRemove, membersEvict, membersRename, membersRole,
+        track,
         untrack, run, status, peers, why, sync, wait, records, conflicts,
         conflictsShow, conflictsRestore, conflictsDismiss, digest, watch, doctor, backup, demo,
         bench, relay, relayServe, relayToken, relayGroups, relayUsage, relayDelete, completions,

@@ -73,13 +73,15 @@ struct MembersView: ReplyView {
                     text("introducer") == text("node")
                     ? "founded the group"
                     : "let in by \(introducer ?? Words.short(text("introducer")))"
+                let part = member["takes_part"] == false && !isSelf ? ", takes a copy first" : ""
                 return [
                     Page.Cell(text("name"), .strong), Page.Cell(Words.short(text("node"))),
                     Page.Cell(text("role")), Page.Cell(text("fingerprint")), Page.Cell(by),
                     Page.Cell(
                         isSelf
                             ? "this node"
-                            : "last seen \(Words.ago(member["last_seen_ms"]?.int, now: now))"),
+                            : "last seen \(Words.ago(member["last_seen_ms"]?.int, now: now))\(part)"
+                    ),
                 ]
             }, indent: 0)
         let open = result["invitations"]?.array ?? []
@@ -107,6 +109,9 @@ struct MemberChangeView: ReplyView {
         case "removed":
             page.print("\(name) (\(node)) is removed: nothing is sent to it any more.")
             page.print("The other members learn of it as they connect; see starling members.")
+        case "evicted":
+            page.print("\(name) (\(node)) is not waited for any more.")
+            page.print("When it comes back it takes a copy first; what it wrote is issued again.")
         case "changed":
             page.print("\(name) (\(node)) is a \(Words.safe(result["role"]?.string ?? "")) now.")
         default: page.print("\(node) is called \(name) now.")

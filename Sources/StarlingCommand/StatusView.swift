@@ -26,6 +26,11 @@ struct StatusView: ReplyView {
             ["node", Page.Cell("\(name) \(node)\(role)")],
             ["tables", Page.Cell(Self.shortened(tables, width: width - 12))],
         ]
+        if let kept = result["deleted_rows"]?["kept"]?.int, kept > 0 {
+            let names = (result["deleted_rows"]?["waits_for"]?.array ?? []).compactMap(\.string)
+            let whom = names.isEmpty ? "" : ", kept for \(Words.list(names.map(Words.safe)))"
+            rows.append(["deleted", Page.Cell(Words.count(kept, "row") + whom)])
+        }
         if let digest = result["digest"]?.string {
             rows.append(["digest", Page.Cell(Words.safe(String(digest.prefix(16))))])
         }

@@ -108,6 +108,7 @@ extension Replica {
         var stable = vector
         for member in group.writers.union(group.readers) {
             guard let stated = statements[member], counts(stated, of: member, group) else {
+                if isBroken(.absentNotCounted) { continue }
                 return nil
             }
             stable.meet(stated.vector)
@@ -117,7 +118,9 @@ extension Replica {
 
     private func counts(_ said: PeerStatement, of member: String, _ group: StabilityGroup) -> Bool {
         let stated = said.vector
-        if let origins = group.origins, said.origin == nil || said.origin != origins[member] {
+        if let origins = group.origins, said.origin == nil || said.origin != origins[member],
+            !isBroken(.oldStatementsCounted)
+        {
             return false
         }
         if isBroken(.collectedWithoutWholeVector) || isBroken(.collectedWhenAcknowledged) {

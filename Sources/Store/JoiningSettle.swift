@@ -28,7 +28,7 @@ extension Replica {
     /// Rows that the copy did not bring, or that it may have brought back, up to one transaction of them;
     /// returns how many were found.
     private func settleUnmentioned() throws -> Int {
-        guard let joining, !joining.began.isEmpty else { return 0 }
+        guard let joining, !joining.began.isEmpty, !isBroken(.unmentionedKept) else { return 0 }
         var mentioned: [Int64] = []
         for row in try connection.query("SELECT id, vector FROM _starling_snapshot") {
             if case .integer(let id) = row[0], case .blob(let bytes) = row[1],
@@ -89,7 +89,8 @@ extension Replica {
     /// Whether this replica had all of a row that only the copy brought: it was deleted and forgotten here,
     /// by members who did not count the one that the copy is from.
     private func wasCollected(_ kernel: Kernel, _ joining: Joining) -> Bool {
-        !kernel.isDeleted && kernel.isCovered(by: joining.former) && kernel.isCovered(by: floor)
+        !isBroken(.collectedComesBack) && !kernel.isDeleted && kernel.isCovered(by: joining.former)
+            && kernel.isCovered(by: floor)
     }
 
     /// Takes a kernel out of the bookkeeping; its row has left the app's table.
@@ -148,7 +149,9 @@ extension Replica {
         let believed = believedColumns(entry, rest)
         let writes = old.kernel.writes.map { write in
             var write = write
-            guard isLost(write) || rest.isDeleted else { return write }
+            guard isLost(write) || rest.isDeleted && !isBroken(.forgottenDeleteMet) else {
+                return write
+            }
             if seen[write.dot.origin] < write.dot.number {
                 seen[write.dot.origin] = write.dot.number
             }

@@ -153,6 +153,11 @@ extension SyncEngine {
         }
     }
 
+    /// The nodes with which a session stands.
+    package var connectedNodes: Set<String> {
+        Set(links.values.filter(\.isActive).map(\.node))
+    }
+
     /// How many peers are connected and have said where they stand.
     package var connectedPeers: Int { links.values.reduce(0) { $0 + ($1.isActive ? 1 : 0) } }
 

@@ -238,7 +238,9 @@ extension SyncEngine {
     private func endJoining(_ known: Membership, _ own: ReplicaSummary, _ now: Milliseconds) throws
     {
         // What programs here wrote about it meanwhile may hide that, and is settled afterwards.
-        if known.joins[own.origin]?.contains(where: own.vector.contains) == true {
+        if known.joins[own.origin]?.contains(where: own.vector.contains) == true
+            || isBroken(.copyWithoutJoining)
+        {
             try replica.settleJoining()
             onEvent?(.joined(node: configuration.node))
             refresh(now)
@@ -270,7 +272,7 @@ extension SyncEngine {
         }
     }
 
-    /// Whether a member that is here knows of itself that it is a reader; the list here may be from before that.
+    /// Whether a member that is here knows of itself that it is a reader; the list here may be older.
     private func saysReader(_ node: String) -> Bool {
         links.values.contains {
             $0.isActive && $0.node == node && $0.session.stated?.isReader ?? false

@@ -55,6 +55,10 @@ struct CanaryRunner {
         case .collectedWithoutWholeVector: [.resets, .oneWay, .latency, .isolate]
         case .lostOriginKept: [.restore, .resets]
         case .numbersNotedLate: [.restore, .diskError]
+        case .absentNotCounted, .oldStatementsCounted: [.restore, .isolate]
+        case .unmentionedKept, .forgottenDeleteMet: [.restore, .isolate]
+        case .copyWithoutJoining: [.restore, .latency, .isolate]
+        case .collectedComesBack: [.evict, .isolate]
         default: []
         }
     }
@@ -65,6 +69,14 @@ struct CanaryRunner {
         run.with = Self.faults(for: canary)
         // Of more nodes one is always too far behind for anything to be collected at such a moment.
         if canary == .collectedWithoutWholeVector { run.nodes = 2 }
+        switch canary {
+        case .absentNotCounted, .oldStatementsCounted, .copyWithoutJoining, .unmentionedKept,
+            .forgottenDeleteMet, .collectedComesBack:
+            run.keepsMembers = true
+        case .collectedWithoutWholeVector, .lostOriginKept, .collectedWhenAcknowledged:
+            run.keepsMembers = false
+        default: break
+        }
         let (text, isFailed) = Self.outcome(of: run)
         guard isFailed else { return nil }
         return String((text.split(separator: "\n").first ?? "a crash").prefix(160))

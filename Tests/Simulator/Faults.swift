@@ -59,11 +59,13 @@ struct SwarmPlan {
 
     init(
         seed: UInt64, nodes: Int, with wanted: Set<Fault>, without: Set<Fault>,
-        mayCollect: Bool = true, mayKeepMembers: Bool = false
+        mayCollect: Bool = true, keepsMembers wantedMembers: Bool? = nil
     ) {
         var generator = SeededGenerator(seed: seed ^ 0x5eed)
+        let isDrawn = generator.chance(3, in: 4)
+        keepsMembers = wantedMembers ?? isDrawn
         let menu = Fault.allCases.filter {
-            mayKeepMembers || ($0 != .evict && $0 != .role)
+            keepsMembers || ($0 != .evict && $0 != .role)
         }
         for fault in menu where generator.chance(2, in: 5) { faults.insert(fault) }
         // Some seeds see only one kind, some none.
@@ -95,7 +97,6 @@ struct SwarmPlan {
         if generator.chance(1, in: 3) { breakTransfers(&generator, without) }
         hasGhost = generator.chance(3, in: 4)
         checkpointPages = [1_000, 30, 1][generator.below(3)]
-        keepsMembers = mayKeepMembers
         if !keepsMembers { faults.subtract([.evict, .role]) }
         guard mayCollect else { return }
         // Without a list of members a file of yesterday cannot join again.

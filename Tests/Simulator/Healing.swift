@@ -47,8 +47,8 @@ extension Simulation {
         try inspect()
     }
 
-    /// What one node wrote of another's role may have lost against what a third, with a clock ahead, wrote at the
-    /// same time: a person looks again after a while.
+    /// What one node wrote of another's role may have lost against what a third, with a clock ahead, wrote at
+    /// the same time: a person looks again after a while.
     private func convergeAsWriters() throws -> Bool {
         guard plan.keepsMembers else { return converge(within: Self.convergenceMax) }
         for _ in 0..<4 {

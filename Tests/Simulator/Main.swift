@@ -27,8 +27,9 @@ import Darwin
               them is not caught within T minutes of one core (10)
           starling-sim … --canary NAME
               a run with this rule broken
-          starling-sim … --members
-              members join, are evicted, change roles and come back; not clean yet
+          starling-sim … --members | --no-members
+              with or without a list of members, who are evicted, change roles and come back; most seeds
+              draw that they have one
           starling-sim … --uncollected
               a run in which deleted rows stay
           starling-sim --scale N,… [--seed S]

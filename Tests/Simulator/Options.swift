@@ -28,7 +28,8 @@ struct Options {
     var with: Set<Fault> = []
     /// Deleted rows are collected, where the seed's faults allow it.
     var collects = true
-    var keepsMembers = false
+    /// A list of members as in the real node; nil: most seeds have one.
+    var keepsMembers: Bool?
     var canary: Canary?
     var areCanariesRun = false
     var isLogged = false
@@ -60,6 +61,7 @@ struct Options {
             case "--log": isLogged = true
             case "--uncollected": collects = false
             case "--members": keepsMembers = true
+            case "--no-members": keepsMembers = false
             case "--canaries": areCanariesRun = true
             case "--canary":
                 let word = rest.popFirst() ?? ""

@@ -44,7 +44,7 @@ final class Runner {
         var text = ""
         var isFailed = false
         var collects = true
-        var keepsMembers = false
+        var keepsMembers: Bool?
         var canary: Canary?
         /// What the first run of the same arguments ended with.
         var trace: Substring?
@@ -58,7 +58,7 @@ final class Runner {
                 words += ["--without", without.map(\.rawValue).joined(separator: ",")]
             }
             if !collects { words.append("--uncollected") }
-            if keepsMembers { words.append("--members") }
+            if let keepsMembers { words.append(keepsMembers ? "--members" : "--no-members") }
             if let canary { words += ["--canary", canary.rawValue] }
             return words
         }

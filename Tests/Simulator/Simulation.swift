@@ -90,7 +90,7 @@ final class Simulation {
         enterFolder(folder.path)
         plan = SwarmPlan(
             seed: seed, nodes: nodes, with: options.with, without: options.without,
-            mayCollect: options.collects, mayKeepMembers: options.keepsMembers)
+            mayCollect: options.collects, keepsMembers: options.keepsMembers)
         network = SimulatedNetwork(seed: seed)
         network.forgetsClosed = true
         generator = SeededGenerator(seed: seed &* 31)

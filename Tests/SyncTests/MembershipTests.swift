@@ -187,7 +187,7 @@ private final class Roles {
             guard keepsCount else { return Membership(roles: roles) }
             return Membership(
                 roles: roles, origins: ["node": replica.origin, "raw": RawPeer.origin],
-                joins: [Dot(replica.origin, 1)])
+                joins: [replica.origin: [Dot(replica.origin, 1)]])
         }
         let vector = VersionVector([(RawPeer.origin, UInt64(3))])
         var unsettled = RawPeer.statement(vector)

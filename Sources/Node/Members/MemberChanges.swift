@@ -15,7 +15,7 @@ extension NodeService {
         engine.noteJoined = { [unowned self] node, origin, isAlone in
             try context.members.noteJoined(node, origin, isAlone: isAlone)
         }
-        engine.collectsDeletedRows = Members.keepsStandings
+        engine.collectsDeletedRows = true
         context.members.onChange = { [unowned self] in
             loop.soon { [unowned self] in membersChanged() }
         }

@@ -21,6 +21,7 @@ extension NodeContext {
                 "introducer_name": JSONValue(optional: members.byNode[member.introducer]?.name),
                 "since_ms": .int(member.sinceMilliseconds),
                 "last_seen_ms": JSONValue(optional: seen.flatMap { $0 > 0 ? $0 : nil }),
+                "takes_part": .bool(member.origin != nil),
                 "self": .bool(member.node == identity.node),
             ]
         }
@@ -75,6 +76,23 @@ extension NodeContext {
         let name = try Identity.checkedName(arguments["name"]?.string ?? "")
         try members.set("name", name, of: member.node)
         return ["node": .string(member.node), "name": .string(name), "action": "renamed"]
+    }
+
+    func evictMember(_ arguments: JSONObject) throws -> JSONValue {
+        let member = try findMember(arguments["node"]?.string ?? "")
+        guard member.node != identity.node else {
+            throw NodeError(.refused, "a node does not wait for itself: name another member")
+        }
+        try members.evict(member.node)
+        return ["node": .string(member.node), "name": .string(member.name), "action": "evicted"]
+    }
+
+    /// How many deleted rows are kept, and for whom.
+    func deletedRowFacts() throws -> JSONValue {
+        let group = members.membership.stabilityGroup(without: identity.node)
+        let facts = try replica.deletedRowFacts(group)
+        let names = facts.waitsFor.map { JSONValue.string(members.byNode[$0]?.name ?? $0) }
+        return ["kept": .int(Int64(facts.rows)), "waits_for": .array(names)]
     }
 
     func setMemberRole(_ arguments: JSONObject) throws -> JSONValue {

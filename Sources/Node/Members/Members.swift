@@ -12,13 +12,6 @@ internal import Values
 final class Members {
     static let table = "starling_members"
 
-    /// Whether a member has to join under an origin before anything of it is taken, and deleted rows go.
-    ///
-    /// Off: the simulator still finds groups that do not become equal when files are restored and cloned
-    /// while members come and go. A restored or copied file goes on under a new origin with what it has, and
-    /// deleted rows stay.
-    static let keepsStandings = false
-
     private static let schema = """
         CREATE TABLE IF NOT EXISTS \(table)(
             node TEXT PRIMARY KEY NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
@@ -56,7 +49,6 @@ final class Members {
         try prepareTable()
         try look()
         isForgotten = try isMember && isAlone()
-        guard Self.keepsStandings else { return }
         if let introducer, byNode[own.node] == nil, !replica.isJoining {
             try replica.beginJoining(because: "\(introducer.name) let this node in")
         } else if try replica.isJoining && !isForgotten && isAlone() {
@@ -121,7 +113,7 @@ final class Members {
         byNode = Dictionary(found.map { ($0.node, $0) }) { first, _ in first }
         try settleIntroducer()
         try settle()
-        for member in byNode.values where Self.keepsStandings {
+        for member in byNode.values {
             guard let origin = member.origin else { continue }
             try replica.noteAuthor(origin, node: member.node, hasJoined: true)
         }
@@ -152,10 +144,6 @@ final class Members {
             roles[introducer.key.node] = .writer
         }
         // Alone, it talks to nobody; a newcomer to the one that let it in.
-        guard Self.keepsStandings else {
-            membership = Membership(roles: roles)
-            return
-        }
         membership = Membership(
             roles: roles, removals: try replica.liveDots(inTable: Self.table),
             origins: byNode.compactMapValues(\.origin),
@@ -206,7 +194,7 @@ final class Members {
             let founder = Member(
                 key: own, name: name, role: .writer, introducer: own.node,
                 sinceMilliseconds: member.sinceMilliseconds,
-                origin: Self.keepsStandings ? replica.origin : nil)
+                origin: replica.origin)
             rows.insert(founder, at: 0)
         }
         if !isNoted {
@@ -242,6 +230,14 @@ final class Members {
                 WHERE node = ?1
                 """,
                 [.string(node), .string(role.rawValue)])
+        }
+    }
+
+    /// Waits for a member no longer: it stays one, and takes a copy when it comes back.
+    func evict(_ node: String) throws {
+        try change { program in
+            try program.run(
+                "UPDATE \(Self.table) SET origin = '' WHERE node = ?1", [.string(node)])
         }
     }
 

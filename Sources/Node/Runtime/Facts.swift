@@ -43,9 +43,7 @@ package final class NodeContext {
             throw NodeError(.failed, "cannot open \(database): \(error)", cause: error)
         }
         var generator = SystemRandomNumberGenerator()
-        marker = try Marker(
-            home: home, replica: replica, random: { generator.next() },
-            rejoins: Members.keepsStandings)
+        marker = try Marker(home: home, replica: replica, random: { generator.next() })
         do {
             try replica.lookAtSchema()
             members = try Members(
@@ -154,6 +152,7 @@ extension NodeContext {
             "fingerprint": .string(members.own.fingerprint),
             "members": .int(Int64(members.byNode.count)),
             "refused": .int(Int64(clamping: try refusedChanges())),
+            "deleted_rows": try deletedRowFacts(),
             "strangers": .int(Int64(live?.strangers ?? 0)),
             "now_ms": .int(WallClock.milliseconds()),
             "problems": .array(problems.map(\.json)),

@@ -60,6 +60,7 @@ final class NodeService {
     private static let storeProbeMilliseconds: Milliseconds = 1000
     private static let storeProbeMillisecondsMax: Milliseconds = 60_000
     private var savedPeers: [RememberedPeer] = []
+    var absence = AbsenceWatch()
     private(set) var isStopping = false
 
     init(context: NodeContext, options: RunOptions) throws {
@@ -263,6 +264,7 @@ final class NodeService {
         probeStore()
         runDerived()
         savePeers()
+        evictAbsent()
     }
 
     /// Shown for a while: those who knock are in no list of peers.

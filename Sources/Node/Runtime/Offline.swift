@@ -19,6 +19,7 @@ extension NodeContext {
         case "members": return try membersFacts()
         case "members.add": return try addMember(arguments)
         case "members.remove": return try removeMember(arguments)
+        case "members.evict": return try evictMember(arguments)
         case "members.rename": return try renameMember(arguments)
         case "members.role": return try setMemberRole(arguments)
         case "digest": return try digestFacts()
