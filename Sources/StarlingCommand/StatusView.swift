@@ -78,6 +78,11 @@ struct Health {
         if isRunning, peers.isEmpty {
             say("No peer is known yet. Let another machine in: starling invite", .warning)
         }
+        if status["joining"] == true {
+            say(
+                "This node waits for a copy of the group's data: what is written here goes out after that.",
+                .warning)
+        }
         addPeers(peers, isRunning: isRunning)
         if journal > 0 {
             let words = Words.count(journal, "change")

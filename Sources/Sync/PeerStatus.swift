@@ -169,7 +169,7 @@ extension SyncEngine {
         storeChanged(now: now)
         refresh(advance(to: now))
         settle(lastNow)
-        guard let own, refreshAt == nil else { return false }
+        guard let own, refreshAt == nil, !own.isJoining else { return false }
         return links.values.allSatisfy { peer in
             guard let stated = peer.session.stated, peer.isActive, peer.inbox.isEmpty,
                 peer.pending.isEmpty, !peer.isDivergent

@@ -137,7 +137,7 @@ extension NodeContext {
             "node": .string(identity.node), "name": .string(name),
             "group": .string(identity.group), "origin": .string(replica.origin.hex),
             "state": .string(
-                Self.state(peers: peers, live: live, problems: problems, journal: journal)),
+                state(peers: peers, live: live, problems: problems, journal: journal)),
             "tables": .array(
                 facts.filter { $0.state == "synced" }.map { .string($0.name) }),
             "vector": .object(vector),
@@ -153,13 +153,14 @@ extension NodeContext {
             "members": .int(Int64(members.byNode.count)),
             "refused": .int(Int64(clamping: try refusedChanges())),
             "deleted_rows": try deletedRowFacts(),
+            "joining": .bool(replica.isJoining),
             "strangers": .int(Int64(live?.strangers ?? 0)),
             "now_ms": .int(WallClock.milliseconds()),
             "problems": .array(problems.map(\.json)),
         ]
     }
 
-    private static func state(
+    private func state(
         peers: [PeerFact], live: LiveFacts?, problems: [ProblemFact], journal: Int
     ) -> String {
         guard live != nil else { return "stopped" }
@@ -169,7 +170,9 @@ extension NodeContext {
             return "attention"
         }
         if peers.isEmpty { return "alone" }
-        if peers.contains(where: { $0.state == "syncing" }) { return "syncing" }
+        if replica.isJoining || peers.contains(where: { $0.state == "syncing" }) {
+            return "syncing"
+        }
         if journal > 0 || peers.contains(where: { $0.behind ?? 0 > 0 }) { return "pending" }
         return "synced"
     }

@@ -140,7 +140,8 @@ final class Flock {
                 seen.append(status)
             }
             return seen.allSatisfy { status in
-                status["journal"] == 0 && status["digest"] == seen[0]["digest"]
+                status["journal"] == 0 && status["joining"] == false
+                    && status["digest"] == seen[0]["digest"]
                     && vector(status) == vector(seen[0])
             }
         }
