@@ -191,22 +191,6 @@ extension Replica {
         guard let joining, joining.phase == .settling else { return }
         // A program may have written since.
         guard try reissueOwn() == 0 else { return }
-        let own = Set(endedOrigins + joining.abandoned + [joining.provisional])
-        try connection.run(
-            """
-            DELETE FROM _starling_snapshot WHERE id NOT IN (
-                SELECT r.context FROM _starling_dot d
-                JOIN _starling_row r ON r.tbl = d.tbl AND r.key = d.key
-                WHERE d.origin = ?1 AND r.context IS NOT NULL)
-            AND id IN (SELECT value FROM json_each(?2))
-            """,
-            [
-                .integer(Int64(try ordinalForWriting(origin))),
-                .string(
-                    "[\(try idleSnapshots { own.contains($0) }.map(String.init).joined(separator: ","))]"
-                ),
-            ])
-        lastSnapshot = nil
         if !joining.began.isEmpty, !floor.isEmpty {
             // What was forgotten here and not there was deleted again.
             floor = VersionVector()

@@ -8,7 +8,9 @@ extension MemoryReplica {
     var continuedOrigins: [Origin] { [] }
     var joiningVector: VersionVector? { nil }
     func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool { false }
-    func beginJoining(because reason: String, isBehind: Bool) throws { try takeNewOrigin(because: reason) }
+    func beginJoining(because reason: String, isBehind: Bool) throws {
+        try takeNewOrigin(because: reason)
+    }
     func settleJoining() throws {}
     func endJoiningAlone() throws {}
 }
