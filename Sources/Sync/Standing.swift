@@ -115,7 +115,7 @@ extension SyncEngine {
                     }
                 }
                 // It will say the same of this replica, and decides.
-                if stated.joined != nil, !isDecider(over: peer.node) {
+                if stated.joined != nil, !isDecider(over: peer.node), !outranks(peer) {
                     let since = peer.outdatedSince ?? now
                     peer.outdatedSince = since
                     let end = since + SyncLimits.standingGraceMilliseconds
@@ -143,7 +143,9 @@ extension SyncEngine {
     /// Whether this replica sends the peer for a copy, and is not to be sent itself: of two that have
     /// counted without each other, one decides.
     func prevails(over peer: PeerLink) -> Bool {
-        guard let own, ownJoin(own) != nil else { return false }
+        guard let own, ownJoin(own) != nil,
+            membership?()?.roles[configuration.node] == .writer
+        else { return false }
         return outranks(peer) || isDecider(over: peer.node) && standing(of: peer) == .outdated
     }
 
