@@ -39,6 +39,7 @@ struct SwarmPlan {
     var hasGhost = true
     /// There is a list of members that says who takes part.
     var keepsMembers = false
+    var isFounderLast = false
     /// Deleted rows are collected.
     var collects = false
     /// Pages after which programs checkpoint by themselves.
@@ -98,6 +99,7 @@ struct SwarmPlan {
         hasGhost = generator.chance(3, in: 4)
         checkpointPages = [1_000, 30, 1][generator.below(3)]
         if !keepsMembers { faults.subtract([.evict, .role]) }
+        isFounderLast = generator.chance(1, in: 2)
         guard mayCollect else { return }
         // Without a list of members a file of yesterday cannot join again.
         let returns: Set<Fault> = [.restore, .clone]

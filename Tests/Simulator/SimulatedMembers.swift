@@ -61,7 +61,7 @@ final class SimulatedMembers {
                 found.roles[other.name] = found.roles[other.name] ?? .writer
             }
         }
-        let founder = machine.simulation.machines[0].name
+        let founder = machine.simulation.founder.name
         if try !replica.hasKernel(table: Self.table, key: [.string(founder)]) {
             found.roles[founder] = .writer
         }
@@ -98,9 +98,12 @@ final class SimulatedMembers {
 }
 
 extension Simulation {
+    /// Of two nodes the one with the lesser id decides: sometimes that is not the founder.
+    var founder: Machine { machines[plan.isFounderLast ? foundingCount - 1 : 0] }
+
     /// The first machine founds the group and lets the others in.
     func foundGroup() throws {
-        guard plan.keepsMembers, let founder = machines.first, let replica = founder.replica else {
+        guard plan.keepsMembers, let replica = founder.replica else {
             return
         }
         founder.enterApp()
@@ -129,8 +132,9 @@ extension Simulation {
     /// The founder makes a member a reader, or a writer again.
     func changeRole() {
         // Two that make each other readers leave nobody who could change that.
-        let machine = machines[0]
-        let other = machines[1 + generator.below(machines.count - 1)]
+        let machine = founder
+        let others = machines.filter { $0 !== founder }
+        let other = others[generator.below(others.count)]
         let role = chance(1, in: 2) ? "reader" : "writer"
         note("\(machine.name) makes \(other.name) a \(role)")
         setRole(role, of: other, at: machine)
@@ -148,8 +152,8 @@ extension Simulation {
         for other in machines {
             changeMembers(
                 "INSERT OR IGNORE INTO members VALUES('\(other.name)', 'writer', '')",
-                at: machines[0])
-            setRole("writer", of: other, at: machines[0])
+                at: founder)
+            setRole("writer", of: other, at: founder)
         }
     }
 }

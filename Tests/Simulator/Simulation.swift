@@ -48,6 +48,8 @@ final class Simulation {
     private(set) var failures: [String] = []
     private(set) var step = 0
     private var isVerbose: Bool
+    /// The machines that were there at the start.
+    private(set) var foundingCount = 0
     private(set) var log: [String] = []
     private var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
     var counts = Counts()
@@ -98,6 +100,7 @@ final class Simulation {
         program = RandomProgram(generator: SeededGenerator(seed: seed &* 7_919))
         connectNetwork()
         note("faults: \(plan.faults.map(\.rawValue).sorted())")
+        foundingCount = nodes
         for _ in 0..<nodes { try addMachine() }
         for machine in machines { machine.start() }
         try foundGroup()
@@ -130,8 +133,8 @@ final class Simulation {
 
     func addMachine() throws {
         let machine = Machine(machines.count, self)
-        machine.isNew = !machines.isEmpty
         machines.append(machine)
+        machine.isNew = machines.count != (plan.isFounderLast ? foundingCount : 1)
         machine.node.engine.onEvent = nil
         try machine.openApps()
     }
