@@ -206,7 +206,11 @@ extension SyncEngine {
             if own.isJoining {
                 if !own.vector.isEmpty {
                     try endJoining(known, own, now)
-                } else if known.roles[node] != nil, isNobodyAhead(known, origins) {
+                } else if canLead, isNobodyAhead(known, origins) {
+                    // The word of somebody who is gone, half received: this node cannot write it again.
+                    guard origins[node] != own.origin else {
+                        return try rejoin(because: "who let this node in is gone", now)
+                    }
                     try replica.endJoiningAlone()
                     refresh(now)
                     // Others take it from here: the list must say so before it sends this node back.
@@ -251,33 +255,34 @@ extension SyncEngine {
         }
     }
 
+    /// Whether this replica could be what a group goes on from: it is a writer by its own list, and has taken part.
+    var canLead: Bool {
+        guard let known = membership?() else { return true }
+        let hasPast = own?.isJoining != true || replica.joiningVector?.isEmpty == false
+        return known.roles[configuration.node] == .writer && hasPast
+    }
+
     /// Nobody else takes part whose changes are taken, as far as this file knows: all others wait for a copy
     /// as well, each of them is here to say so, and this node is the first of them. Or they are readers, who
     /// can let nobody in: what they have beyond this file stays there, as what nobody takes.
     private func isNobodyAhead(
         _ known: Membership, _ origins: [String: Origin]
     ) -> Bool {
-        let isWriterWithPast =
-            known.roles[configuration.node] == .writer
-            && replica.joiningVector?.isEmpty == false
-        // A copy that has begun tells of some before it tells of others.
-        let others = replica.hasCopyBegun ? Array(known.roles.keys) : Array(origins.keys)
+        // A copy that has begun tells of some before it tells of others; and who does not take part by its own
+        // list may have been away when others did.
+        let isKnown = !replica.hasCopyBegun && origins[configuration.node] != nil
+        let others = isKnown ? Array(origins.keys) : Array(known.roles.keys)
         return others.allSatisfy { other in
-            other == configuration.node
-                || isWriterWithPast && (known.roles[other] == .reader || saysReader(other))
-                || isDecider(over: other)
-                    && links.values.contains { peer in
-                        peer.isActive && peer.node == other
-                            && peer.session.stated.map { $0.joined == nil && $0.vector.isEmpty }
-                                ?? false
-                    }
-        }
-    }
-
-    /// Whether a member that is here knows of itself that it is a reader; the list here may be older.
-    private func saysReader(_ node: String) -> Bool {
-        links.values.contains {
-            $0.isActive && $0.node == node && $0.session.stated?.isReader ?? false
+            if other == configuration.node { return true }
+            if known.roles[other] == .reader { return true }
+            return links.values.contains { peer in
+                guard peer.isActive, peer.node == other, let stated = peer.session.stated else {
+                    return false
+                }
+                // The list here may be from before it became a reader.
+                if stated.joined != nil { return !stated.canLead }
+                return stated.vector.isEmpty && (isDecider(over: other) || !stated.canLead)
+            }
         }
     }
 

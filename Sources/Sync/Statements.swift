@@ -33,7 +33,7 @@ extension SyncEngine {
         let isNews =
             peer.told.map {
                 !$0.says(own) || $0.accepts != mayWrite(peer) || $0.joined != ownJoin(own)
-                    || $0.isReader != isReader
+                    || $0.canLead != canLead
             } ?? true
         guard isNews || peer.isStatementForced || peer.creditOwed > 0 else { return }
         peer.isStatementForced = false
@@ -51,12 +51,10 @@ extension SyncEngine {
         statement.joined = ownJoin(own)
         statement.continued = replica.continuedOrigins
         statement.hasUnsettled = own.hasUnsettled
-        statement.isReader = isReader
+        statement.canLead = canLead
         peer.told = statement
         return statement
     }
-
-    private var isReader: Bool { membership?()?.roles[configuration.node] == .reader }
 
     /// Rows must find their tables: a structure that the peer may lack goes before them.
     private func announceSchema(_ peer: PeerLink, _ own: ReplicaSummary, _ now: Milliseconds) {

@@ -98,8 +98,8 @@ package struct StatementMessage: Sendable, Equatable {
     /// The sender has rows of a removed node half received: what it says of its vector does not count yet
     /// for collecting.
     package var hasUnsettled = false
-    /// The sender knows itself as a reader: it can let nobody in.
-    package var isReader = false
+    /// The group could go on from the sender's file: it knows itself as a writer, and has taken part.
+    package var canLead = true
 
     package init(
         origin: Origin, vector: VersionVector, isWhole: Bool, beyondHash: UInt64, digest: UInt64,
@@ -134,7 +134,7 @@ package struct StatementMessage: Sendable, Equatable {
         }
         if !continued.isEmpty { fields["p"] = .array(continued.map { .bytes($0.bytes) }) }
         if hasUnsettled { fields["u"] = .bool(true) }
-        if isReader { fields["r"] = .bool(true) }
+        if !canLead { fields["r"] = .bool(true) }
         return fields.item
     }
 
@@ -158,7 +158,7 @@ package struct StatementMessage: Sendable, Equatable {
             continued = items.compactMap { $0.bytesValue.flatMap { Origin(bytes: $0) } }
         }
         hasUnsettled = fields["u"] == nil ? false : try fields.flag("u")
-        isReader = fields["r"] == nil ? false : try fields.flag("r")
+        canLead = fields["r"] == nil ? true : try !fields.flag("r")
     }
 
     private static func dot(_ item: CBOR) throws(WireError) -> Dot {

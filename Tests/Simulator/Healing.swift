@@ -83,8 +83,18 @@ extension Simulation {
         let schema = try? machine.lax?.query(
             "SELECT sql FROM sqlite_schema WHERE sql <> '' AND substr(name, 1, 1) <> '_'")
         let tables = try? machine.replica?.tableFacts().map { "\($0.name) \($0.state)" }
-        return "\n    \(tables ?? []) \(machine.replica?.problems ?? [:])"
+        return "\n    \(tables ?? []) \(machine.replica?.problems ?? [:]) \(members(machine))"
             + "\n    \((schema ?? []).map { "\($0)" })"
+    }
+
+    /// Who takes part, as this machine's file has it.
+    private func members(_ machine: Machine) -> String {
+        guard let known = machine.lookAtMembers(), let replica = machine.replica else { return "" }
+        let list = known.roles.sorted { $0.key < $1.key }.map { node, role in
+            let origin = known.origins?[node].map { "\($0.high % 1_000)" } ?? "-"
+            return "\(node) \(role) \(origin)"
+        }
+        return "joining \(replica.isJoining) begun \(replica.hasCopyBegun) \(list)"
     }
 
     private func isConverged() -> Bool {
