@@ -79,7 +79,7 @@ let package = Package(
                 "CPlatform",
             ]),
         module("Discovery", ["CDNSSD", "CPlatform"]),
-        module("Sync", ["Store", "Wire", "Codec", "CausalModel", "Values"]),
+        module("Sync", ["Store", "Wire", "Codec", "CausalModel", "Values", "RelayProtocol"]),
         module(
             "Node",
             [
@@ -109,7 +109,10 @@ let package = Package(
             path: "Tests/TestNetwork", swiftSettings: settings),
         tests(
             "SyncTests",
-            ["TestNetwork", "Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values"]),
+            [
+                "TestNetwork", "Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values",
+                "RelayProtocol",
+            ]),
         .target(
             name: "CSimulatedDisk", dependencies: ["CSQLite"], path: "Tests/CSimulatedDisk"),
         .executableTarget(

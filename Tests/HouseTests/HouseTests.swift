@@ -75,7 +75,7 @@ private struct SourceFile {
             "RelayProtocol", "SQLite", "Trust", "Values", "CMicroHTTPD", "CPostgreSQL",
             "CPlatform",
         ],
-        "Sync": ["Store", "Wire", "Codec", "CausalModel", "Values"],
+        "Sync": ["Store", "Wire", "Codec", "CausalModel", "Values", "RelayProtocol"],
         "Node": [
             "Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values", "Transport",
             "Discovery", "Trust", "CPlatform",
