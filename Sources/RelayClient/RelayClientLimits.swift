@@ -33,4 +33,21 @@ package enum RelayClientLimits {
     package static let resolveCount = 3
     /// What is kept of an error's text.
     package static let errorTextBytesMax = 300
+
+    // MARK: HTTP
+
+    package static let connectMilliseconds: Int64 = 10_000
+    package static let stallMilliseconds: Int64 = 30_000
+    /// An answer of `sync` has up to 4 MiB of entries, or one entry of any size.
+    package static let answerBytesMax = 80 << 20
+    package static let snapshotBytesMax = 1 << 30
+    package static let answerHeaderBytesMax = 64 << 10
+    /// Requests of one client at a time; further ones are refused.
+    package static let requestCountMax = 64
+    /// Connections that are kept for the next request.
+    package static let idleConnectionCountMax = 4
+    package static let threadStackBytes = 512 << 10
+    /// What the relay keeps a waiting request at most.
+    package static let waitSecondsMax = 60
+    package static let tokenBytesMax = 512
 }
