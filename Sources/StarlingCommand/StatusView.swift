@@ -26,6 +26,9 @@ struct StatusView: ReplyView {
             ["node", Page.Cell("\(name) \(node)\(role)")],
             ["tables", Page.Cell(Self.shortened(tables, width: width - 12))],
         ]
+        if let relay = RelayLine(result["relay"], now: result["now_ms"]?.int ?? 0) {
+            rows.append(["relay", Page.Cell(relay.text)])
+        }
         if let digest = result["digest"]?.string {
             rows.append(["digest", Page.Cell(Words.safe(String(digest.prefix(16))))])
         }

@@ -33,6 +33,7 @@ extension SyncEngine {
         let isNews =
             peer.told.map {
                 !$0.says(own) || $0.accepts != mayWrite(peer) || $0.joined != ownJoin(own)
+                    || $0.forwards != forwards
             } ?? true
         guard isNews || peer.isStatementForced || peer.creditOwed > 0 else { return }
         peer.isStatementForced = false
@@ -50,6 +51,7 @@ extension SyncEngine {
         statement.joined = ownJoin(own)
         statement.continued = replica.continuedOrigins
         statement.hasUnsettled = own.hasUnsettled
+        statement.forwards = forwards
         peer.told = statement
         return statement
     }

@@ -98,6 +98,8 @@ package struct StatementMessage: Sendable, Equatable {
     /// The sender has rows of a removed node half received: what it says of its vector does not count yet
     /// for collecting.
     package var hasUnsettled = false
+    /// It forwards to the group's relay, or would if nobody else on its network did.
+    package var forwards = false
 
     package init(
         origin: Origin, vector: VersionVector, isWhole: Bool, beyondHash: UInt64, digest: UInt64,
@@ -132,6 +134,7 @@ package struct StatementMessage: Sendable, Equatable {
         }
         if !continued.isEmpty { fields["p"] = .array(continued.map { .bytes($0.bytes) }) }
         if hasUnsettled { fields["u"] = .bool(true) }
+        if forwards { fields["fw"] = .bool(true) }
         return fields.item
     }
 
@@ -155,6 +158,7 @@ package struct StatementMessage: Sendable, Equatable {
             continued = items.compactMap { $0.bytesValue.flatMap { Origin(bytes: $0) } }
         }
         hasUnsettled = fields["u"] == nil ? false : try fields.flag("u")
+        forwards = fields["fw"] == nil ? false : try fields.flag("fw")
     }
 
     private static func dot(_ item: CBOR) throws(WireError) -> Dot {

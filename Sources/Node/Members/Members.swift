@@ -51,7 +51,7 @@ final class Members {
         self.home = home
         self.replica = replica
         introducer = try home.introducer()
-        replica.fixedTables = [Self.table]
+        replica.fixedTables.insert(Self.table)
         try prepareTable()
         try look()
         isForgotten = try isMember && isAlone()

@@ -52,7 +52,7 @@ extension Forwarder {
     // MARK: Standing
 
     private func appendStanding(wants: Bool, _ now: Milliseconds) throws -> Bool {
-        standingAt = nil
+        standingAt = now + limits.standingMilliseconds.upperBound
         if wants {
             let range = limits.wantMilliseconds
             wantDelay = min(max(2 * wantDelay, 2 * range.lowerBound), range.upperBound)
@@ -70,25 +70,34 @@ extension Forwarder {
         return true
     }
 
-    /// When this member is to say where it stands, so that who was shown another log finds out.
+    /// When this member is to say where it stands: now and then, so that whoever was shown another log, or
+    /// less of it, finds out although nobody writes.
     private func standingDue(_ now: Milliseconds) -> Milliseconds? {
-        guard state.unstated > 0, mayWrite(node) else {
-            standingAt = nil
-            return nil
-        }
+        guard mayWrite(node), !replica.vector.isEmpty else { return nil }
         if standingAt == nil {
-            let range = limits.standingMilliseconds
-            let delay = hasStated ? range.upperBound : range.lowerBound
-            standingAt = now + delay / 2 + jitter(0...max(1, delay / 2))
-            hasStated = true
+            let first = limits.standingMilliseconds.lowerBound
+            standingAt = now + first / 2 + jitter(0...first / 2)
         }
         return standingAt
+    }
+
+    /// Somebody stands just where this member does: to say it again would tell nobody more.
+    func noteStated(_ vector: VersionVector, _ now: Milliseconds) {
+        guard vector == replica.vector else { return }
+        let most = limits.standingMilliseconds.upperBound
+        standingAt = now + most / 2 + jitter(0...most / 2)
     }
 
     // MARK: Transfers
 
     /// What is here and not in the log, in changes.
     package var queuedChanges: UInt64 { replica.vector.distance(beyond: state.vector) }
+
+    /// Bytes that were sealed and not seen in the log yet; and a guess for what was not, 100 for a change.
+    package var queuedBytes: Int {
+        let sealed = outbox.reduce(0) { $0 + $1.entry.content.count }
+        return sealed > 0 ? sealed : Int(clamping: queuedChanges) * 100
+    }
 
     private var isSchemaNew: Bool {
         guard let fingerprint = ownSchema, fingerprint != 0 else { return false }
@@ -109,8 +118,9 @@ extension Forwarder {
             guard let end = coveringUntil(own, now) else { return now }
             return end
         }
-        if othersAt == nil { othersAt = now + jitter(limits.othersMilliseconds) }
-        return max(othersAt!, coveringUntil(own, now) ?? 0)
+        let due = othersAt ?? now + jitter(limits.othersMilliseconds)
+        othersAt = due
+        return max(due, coveringUntil(own, now) ?? 0)
     }
 
     /// Until when transfers of others that will bring all of `vector` are waited for; nil when there are none.
@@ -243,6 +253,11 @@ extension Forwarder {
 
     func append(_ message: LogMessage, _ purpose: LogPurpose = .message) throws {
         outbox.append(LogOutgoing(entry: try sealed(message, purpose), message: message))
+    }
+
+    /// Whether ``append(grants:)`` may be called now.
+    package var canAppendGrants: Bool {
+        isCaughtUp && outbox.isEmpty && building == nil && !isBusy && !isStandingBy
     }
 
     /// Lets members have keys: a message of its own, before anything that needs them.

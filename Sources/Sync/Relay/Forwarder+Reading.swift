@@ -110,8 +110,8 @@ extension Forwarder {
             guard originChanges[author] ?? 0 <= SyncLimits.originChangesMax else {
                 return count(.malformed)
             }
-            if author != node { state.unstated += 1 }
-            do { try take(part, of: author, in: author, key: key, now) } catch let error as StoreError
+            do { try take(part, of: author, in: author, key: key, now) } catch let error
+                as StoreError
                 where error.code == .invalidDelta
             {
                 count(.malformed)
@@ -122,12 +122,11 @@ extension Forwarder {
                 state.vector.meet(standing.vector)
                 state.schemas = []
             }
-            if author == node {
-                state.unstated = 0
-            } else if !replica.vector.covers(standing.vector) {
+            if author != node, !replica.vector.covers(standing.vector) {
                 lack(standing.vector, now, after: limits.lackMilliseconds)
             }
-        case .grants(let grants): if author != node { onGrants?(grants, author) }
+            noteStated(standing.vector, now)
+        case .grants(let grants): onGrants?(grants, author)
         case .snapshotStored:
             state.entries = 0
             state.bytes = 0
@@ -194,7 +193,9 @@ extension Forwarder {
             count(.replayed)
         }
         if let schema = start.schema, author != node {
-            if try replica.adoptSchema(schema) { onEvent?(.applied(node: author, rows: 0, hasChanged: true)) }
+            if try replica.adoptSchema(schema) {
+                onEvent?(.applied(node: author, rows: 0, hasChanged: true))
+            }
             state.told(schema: start.schemaFingerprint)
         } else if start.schema != nil {
             state.told(schema: start.schemaFingerprint)
@@ -208,7 +209,8 @@ extension Forwarder {
     private func miss(_ part: LogPart, _ reason: LogRefusal, _ now: Milliseconds) {
         count(reason)
         if reason != .replayed {
-            lack(part.snapshot, now, after: jitter(limits.wantMilliseconds.lowerBound...(2 * limits.wantMilliseconds.lowerBound)))
+            let first = limits.wantMilliseconds.lowerBound
+            lack(part.snapshot, now, after: jitter(first...(2 * first)))
         }
     }
 
@@ -244,8 +246,8 @@ extension Forwarder {
         state.vector = vector
         if part.isEnd {
             transfers[slot] = nil
-            if author == node { state.unstated = 0 }
             othersAt = nil
+            noteStated(part.snapshot, now)
         } else {
             transfers[slot] = transfer
         }

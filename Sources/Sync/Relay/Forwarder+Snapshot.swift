@@ -49,7 +49,8 @@ extension Forwarder {
         }
         if snapshotAt == nil {
             // Others may be about to do the same.
-            snapshotAt = now + (isSnapshotWanted ? 0 : jitter(0...limits.snapshotJitterMilliseconds))
+            snapshotAt =
+                now + (isSnapshotWanted ? 0 : jitter(0...limits.snapshotJitterMilliseconds))
         }
         guard let due = snapshotAt, due <= now else { return false }
         snapshotAt = nil
@@ -176,8 +177,8 @@ extension Forwarder {
             case .standing(let standing): current.vector = standing.vector
             case .grants(let grants): onGrants?(grants, author)
             case .part(let part):
-                do { try take(part, of: author, in: Self.slot, key: entry.key, now) } catch
-                    let error as StoreError where error.code == .invalidDelta
+                do { try take(part, of: author, in: Self.slot, key: entry.key, now) } catch let
+                    error as StoreError where error.code == .invalidDelta
                 {
                     count(.malformed)
                     failSnapshot(now)

@@ -27,8 +27,10 @@ package final class Forwarder {
     package var mayWrite: (String) -> Bool = { _ in true }
     /// Told of what happened; must not call back.
     package var onEvent: ((SyncEvent) -> Void)?
-    /// Grants stood in the log, from this member. A new key is told by ``trustChanged(_:)``, later.
+    /// Grants stood in the log, from this member, or from this one. A new key is told by ``trustChanged(_:)``, later.
     package var onGrants: (([[UInt8]], _ author: String) -> Void)?
+    /// The log is another than it was: nothing of what was appended is in it.
+    package var onLogLost: (() -> Void)?
     /// What a snapshot has to carry of them.
     package var grants: (() -> [[UInt8]])?
 
@@ -49,6 +51,8 @@ package final class Forwarder {
     var wantDelay: Milliseconds = 0
     var originChanges: [String: Int] = [:]
     var needsSnapshot = false
+    /// Members or keys changed since something could not be opened.
+    var isTrustNew = false
     var snapshotTry = 0
     var snapshotRetryAt: Milliseconds?
     var snapshot: LogSnapshotReading?
@@ -62,7 +66,6 @@ package final class Forwarder {
     var building: LogBuilding?
     var othersAt: Milliseconds?
     var standingAt: Milliseconds?
-    var hasStated = false
     var ownSchema: UInt64?
     var batchBytes: Int
     var writing: LogSnapshotWriting?
@@ -131,13 +134,15 @@ package final class Forwarder {
         }
         var requests: [LogRequest] = []
         if working == nil, let kind = nextWork(now) {
-            working = request(kind)
-            requests.append(working!)
+            let next = request(kind)
+            working = next
+            requests.append(next)
         }
         if working == nil, waiting == nil, isCaughtUp, !isStandingBy {
-            waiting = request(
+            let next = request(
                 .sync(after: state.position, waitSeconds: limits.waitSeconds, entries: []))
-            requests.append(waiting!)
+            waiting = next
+            requests.append(next)
         }
         return requests
     }
@@ -253,6 +258,7 @@ package final class Forwarder {
     }
 
     func forgetLog() {
+        onLogLost?()
         for author in transfers.keys { end(author) }
         state = LogState()
         inbox = []
@@ -265,9 +271,15 @@ package final class Forwarder {
     }
 
     /// Somebody is a member now, or a key is here: what could not be opened is looked at again.
-    package func trustChanged(_ now: Milliseconds) {
+    package func trustChanged() {
         snapshotRetryAt = nil
-        guard let place = state.rewind, !isBusy else { return }
+        isTrustNew = state.rewind != nil
+    }
+
+    /// Goes back to the first entry that could not be opened, once nothing else is being read.
+    func rewindIfDue() {
+        guard isTrustNew, !isBusy, let place = state.rewind else { return }
+        isTrustNew = false
         for author in transfers.keys { end(author) }
         state.position = place.position
         state.vector = place.vector
@@ -288,6 +300,7 @@ package final class Forwarder {
             if until > now { return false }
             blockedUntil = nil
         }
+        rewindIfDue()
         do {
             let hasWorked = try readNext(now) || buildNext(now)
             retryDelay = SyncLimits.storeRetryMilliseconds.lowerBound

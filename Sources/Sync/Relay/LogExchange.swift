@@ -90,7 +90,7 @@ package struct ForwarderLimits: Sendable {
     /// Between what is missing and asking for it; then twice as long each time, up to the end.
     package var wantMilliseconds: ClosedRange<Milliseconds> = 1_000...(15 * 60_000)
     package var lackMilliseconds: Milliseconds = 30_000
-    /// Between two statements, if others wrote anything since the last.
+    /// Before the first statement of a process, and between two of the group, at the most.
     package var standingMilliseconds: ClosedRange<Milliseconds> = (60_000)...(6 * 3_600_000)
     /// Between tries to append what the relay took and does not show.
     package var vanishedMilliseconds: ClosedRange<Milliseconds> = 1_000...(15 * 60_000)

@@ -26,8 +26,6 @@ struct LogState: Equatable {
     /// Entries and bytes since the last snapshot.
     var entries = 0
     var bytes = 0
-    /// Entries of others since this member said last where it stands.
-    var unstated = 0
 
     static let schemasMax = 64
     static let note = "state"
@@ -38,7 +36,6 @@ struct LogState: Equatable {
         writer.string(position?.bytes ?? [])
         writer.varint(entries)
         writer.varint(bytes)
-        writer.varint(unstated)
         writer.varint(schemas.count)
         for schema in schemas { writer.fixed64(schema) }
         writer.byte(rewind == nil ? 0 : 1)
@@ -60,7 +57,6 @@ struct LogState: Equatable {
             position = LogPosition(try reader.string())
             entries = Int(clamping: try reader.varint())
             self.bytes = Int(clamping: try reader.varint())
-            unstated = Int(clamping: try reader.varint())
             for _ in 0..<(try reader.count()) { schemas.append(try reader.fixed64()) }
             if try reader.byte() == 1 {
                 let position = LogPosition(try reader.string())

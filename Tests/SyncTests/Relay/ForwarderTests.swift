@@ -139,7 +139,7 @@ import Testing
         _ = cluster.converge(within: 10_000)
         #expect(try cluster.rows(0).count == 4)
         late.seal.epochs = [0, 1]
-        late.forwarder.trustChanged(cluster.now)
+        late.forwarder.trustChanged()
         #expect(cluster.converge(within: 30_000))
         try cluster.expectEqual()
     }
@@ -151,7 +151,7 @@ import Testing
         #expect(!cluster.converge(within: 5_000))
         #expect(cluster.members[1].forwarder.refused[.stranger] == 1)
         cluster.members[1].seal.members = ["node0", "node1"]
-        cluster.members[1].forwarder.trustChanged(cluster.now)
+        cluster.members[1].forwarder.trustChanged()
         #expect(cluster.converge(within: 10_000))
         try cluster.expectEqual()
     }

@@ -36,7 +36,7 @@ import Testing
             $0.limits.snapshotBytesMin = 100
         }
         cluster.relay.faults = faults(seed)
-        for step in 0..<250 {
+        for step in 0..<200 {
             let member = cluster.random.below(cluster.members.count)
             switch cluster.random.below(20) {
             case 0..<6: try cluster.write(member, "k\(cluster.random.below(40))", "v\(step)")
@@ -68,7 +68,7 @@ import Testing
         let first = UInt64.random(in: 0..<1 << 40)
         print("seeds from \(first)")
         var refused: [LogRefusal: Int] = [:]
-        for seed in first..<first + 60 {
+        for seed in first..<first + 24 {
             refused.merge(try Self.run(seed: seed), uniquingKeysWith: +)
         }
         for reason in [LogRefusal.tampered, .replayed, .gap, .belowBase, .vanished, .wentBack] {

@@ -92,7 +92,8 @@ final class SimulatedRelay {
     private func chance(_ percent: Int) -> Bool { percent > 0 && random.below(100) < percent }
 
     private func position(_ number: Int) -> LogPosition {
-        LogPosition(generation: generation, number: Int64(number), link: [UInt8](repeating: 0, count: 8))
+        LogPosition(
+            generation: generation, number: Int64(number), link: [UInt8](repeating: 0, count: 8))
     }
 
     /// The group is enrolled anew: the log is empty.
@@ -166,7 +167,8 @@ final class SimulatedRelay {
         let end = min(log.count, start + shown.count)
         return .synced(
             SyncAnswer(
-                outcomes: outcomes, items: items, hasMore: end < log.count, position: position(end)))
+                outcomes: outcomes, items: items, hasMore: end < log.count, position: position(end))
+        )
     }
 
     private func append(_ entry: LogEntry) {
@@ -178,7 +180,9 @@ final class SimulatedRelay {
         for node in 0..<8 where chance(faults.hidden) { held.hidden.insert("node\(node)") }
         log.append(held)
         if chance(faults.replayed) { log.append(log[random.below(log.count)]) }
-        if log.count - first > 2, chance(faults.swapped) { log.swapAt(log.count - 1, log.count - 2) }
+        if log.count - first > 2, chance(faults.swapped) {
+            log.swapAt(log.count - 1, log.count - 2)
+        }
     }
 }
 
@@ -243,7 +247,9 @@ final class LogCluster {
     static let schema =
         "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, text TEXT, size INTEGER, body BLOB)"
 
-    init(_ count: Int, owners: Int, seed: UInt64, _ configure: (LogCluster) -> Void = { _ in }) throws {
+    init(_ count: Int, owners: Int, seed: UInt64, _ configure: (LogCluster) -> Void = { _ in })
+        throws
+    {
         self.seed = seed
         random = SeededGenerator(seed: seed)
         relay = SimulatedRelay(seed: seed ^ 0x5eed)
@@ -286,7 +292,10 @@ final class LogCluster {
 
     func write(_ index: Int, _ key: String, _ text: String, bytes: Int = 0) throws {
         let member = members[index]
-        guard try member.replica.tableFacts().contains(where: { $0.name == "notes" && $0.state == "synced" })
+        guard
+            try member.replica.tableFacts().contains(where: {
+                $0.name == "notes" && $0.state == "synced"
+            })
         else { return }
         try member.app.run(
             """
@@ -367,7 +376,9 @@ final class LogCluster {
         while now < end {
             round()
             if isConverged { return true }
-            advance(250)
+            // To the next moment at which anybody wants to do something.
+            let due = members.compactMap { $0.forwarder.nextDeadline(now) }.min() ?? now
+            advance(min(max(due - now, 100), limit / 40))
         }
         return false
     }
@@ -376,7 +387,9 @@ final class LogCluster {
         try members[index].app.query("SELECT id, text, size, length(body) FROM notes ORDER BY id")
     }
 
-    func expectEqual(_ comment: String = "", sourceLocation: SourceLocation = #_sourceLocation) throws {
+    func expectEqual(_ comment: String = "", sourceLocation: SourceLocation = #_sourceLocation)
+        throws
+    {
         let first = try rows(0)
         let keys = Set(
             first.compactMap { row in
