@@ -34,12 +34,22 @@ func eventually(withinSeconds seconds: Double = 30, _ condition: () -> Bool) -> 
 /// What a completion brings.
 final class Answer<Success: Sendable>: Sendable {
     private let results = Mutex<[Result<Success, RelayFailure>]>([])
-    let id = Mutex<HTTPRequestID?>(nil)
+    private let stored = Mutex<HTTPRequestID?>(nil)
+
+    /// nil when the client took no request.
+    var id: HTTPRequestID? { stored.withLock { $0 } }
+
+    /// A client that goes breaks its requests off.
+    private let http: HTTPClient?
 
     /// - Parameter send: starts the request with this completion.
-    init(_ send: (@escaping RelayConnection.Completion<Success>) -> HTTPRequestID?) {
+    init(
+        keeping http: HTTPClient? = nil,
+        _ send: (@escaping RelayConnection.Completion<Success>) -> HTTPRequestID?
+    ) {
+        self.http = http
         let id = send { [weak self] result in self?.results.withLock { $0.append(result) } }
-        self.id.withLock { $0 = id }
+        stored.withLock { $0 = id }
     }
 
     var isThere: Bool { results.withLock { !$0.isEmpty } }
@@ -106,13 +116,13 @@ struct ClientFixture {
     }
 
     func enrol(token: String? = nil) -> Answer<RelayConnection.Enrolment> {
-        Answer { connection.enrol(credential, token: token, completion: $0) }
+        Answer(keeping: http) { connection.enrol(credential, token: token, completion: $0) }
     }
 
     func sync(
         _ entries: [LogEntry] = [], after: LogPosition? = nil, wait: Int = 0
     ) -> Answer<SyncAnswer> {
-        Answer {
+        Answer(keeping: http) {
             connection.sync(
                 credential, after: after, waitSeconds: wait, entries: entries, completion: $0)
         }

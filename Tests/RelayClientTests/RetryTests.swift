@@ -106,7 +106,7 @@ import Testing
         var engine = RetryEngine()
         engine.failed(failure(.full), now: 0, jitter: 0)
         #expect(engine.facts(at: 0).circuit == .open)
-        #expect(engine.nextTry == 30 * 60_000)
+        #expect(engine.nextTry == RelayClientLimits.circuitMilliseconds)
     }
 
     @Test func whatIsResolvedGoesOn() {

@@ -6,14 +6,6 @@ import RelayProtocol
 import TestKit
 import Testing
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
-
 @Suite(.serialized) struct StrangeServerTests {
     private static let position = LogPosition(
         generation: Array(0..<8), number: 5, link: Array(8..<16))
@@ -176,12 +168,11 @@ import Darwin
     @Test func requestsSayNoMoreThanTheyMust() throws {
         let server = try StrangeServer("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
         defer { server.stop() }
-        // Nothing of the environment is used: this proxy would break the request.
-        setenv("http_proxy", "http://127.0.0.1:1", 1)
-        defer { unsetenv("http_proxy") }
         let client = try ClientFixture(port: server.port)
         _ = try client.sync([LogEntry(1)]).failure()
-        let lines = try #require(server.heads.first).split(separator: "\r\n").map(String.init)
+        let lines = try #require(server.heads.first)
+            .split(separator: "\r\n", omittingEmptySubsequences: false).map(String.init)
+            .prefix { !$0.isEmpty }
         #expect(lines.first == "POST /v1/groups/\(client.group.relayGroup.text)/sync HTTP/1.1")
         let names = lines.dropFirst().compactMap { $0.split(separator: ":").first.map(String.init) }
         #expect(
