@@ -10,8 +10,8 @@ package struct HTTPSettings: Sendable {
     /// The URL of a proxy; nil for none, whatever the environment says.
     package var proxy: String?
     package var connectMilliseconds = RelayClientLimits.connectMilliseconds
-    /// A request in which nothing moves for this time fails; what it asks the relay to wait is added until the
-    /// answer begins.
+    /// A request in which nothing moves for this time fails. Until its answer begins, what it asks the
+    /// relay to wait is added, and a time for what the system still has to send.
     package var stallMilliseconds = RelayClientLimits.stallMilliseconds
 
     package init(_ address: RelayAddress) { self.address = address }

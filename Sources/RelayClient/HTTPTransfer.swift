@@ -12,9 +12,9 @@ final class HTTPTransfer {
     let easy: UnsafeMutableRawPointer
     private let answerBytesMax: Int
     private let stall: Milliseconds
+    /// What is added to `stall` until the answer begins.
     private let wait: Milliseconds
     private let words: HeldWords
-    private let bodyBytes: Int
 
     private var headers: [String: String] = [:]
     private var headerBytes = 0
@@ -36,9 +36,12 @@ final class HTTPTransfer {
         self.easy = easy
         answerBytesMax = request.answerBytesMax
         stall = settings.stallMilliseconds
-        wait = Milliseconds(max(0, request.waitSeconds)) * 1000
+        // What was handed to the system has not left it: a slow line takes its time for the rest.
+        let buffered = min(request.body?.count ?? 0, RelayClientLimits.sendBufferBytesMax)
+        wait =
+            Milliseconds(max(0, request.waitSeconds)) * 1000
+            + Milliseconds(buffered / RelayClientLimits.bytesPerMillisecondMin)
         words = HeldWords(request, settings)
-        bodyBytes = request.body?.count ?? 0
         movedAt = now
         var plan = words.plan(connectMilliseconds: settings.connectMilliseconds)
         plan.owner = Unmanaged.passUnretained(self).toOpaque()

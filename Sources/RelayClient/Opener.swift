@@ -8,7 +8,7 @@ package import Trust
 package struct OpeningError: Error, Equatable, Sendable, CustomStringConvertible {
     /// Also the words under which a status counts them.
     package enum Reason: String, Sendable, CaseIterable {
-        /// Sealed by a newer program: update this one.
+        /// Sealed by a newer program, or so it says: nothing proves it.
         case unknownVersion
         /// Made for another group or another key of the log, or its head was changed, or never sealed at
         /// all.

@@ -38,6 +38,10 @@ package enum RelayClientLimits {
 
     package static let connectMilliseconds: Int64 = 10_000
     package static let stallMilliseconds: Int64 = 30_000
+    /// What a system keeps of what it was given to send (tcp_wmem of Linux), and how slow a line may be that
+    /// sends it.
+    package static let sendBufferBytesMax = 4 << 20
+    package static let bytesPerMillisecondMin = 64
     /// An answer of `sync` has up to 4 MiB of entries, or one entry of any size.
     package static let answerBytesMax = 80 << 20
     package static let snapshotBytesMax = 1 << 30

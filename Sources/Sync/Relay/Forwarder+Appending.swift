@@ -26,9 +26,10 @@ extension Forwarder {
             try build(building)
             return true
         }
-        guard isCaughtUp, outbox.isEmpty, !isStandingBy, !isBusy, !needsSnapshot else {
-            return false
-        }
+        guard isCaughtUp, outbox.isEmpty, !isStandingBy, !isBusy, !needsSnapshot,
+            appendAt.map({ $0 <= now }) ?? true
+        else { return false }
+        appendAt = nil
         // Of a file that was changed for an older one nothing in the log is taken for granted.
         guard replica.vector.covers(state.vector) else {
             forgetLog()
@@ -268,8 +269,6 @@ extension Forwarder {
         building = nil
         outbox = []
         acknowledged = nil
-        resendAt = nil
-        resendDelay = 0
     }
 }
 

@@ -33,14 +33,13 @@ extension Forwarder {
         answer = nil
         isCaughtUp = !end.hasMore
         if isCaughtUp, let acknowledged, acknowledged.request <= end.request {
-            // The relay said that it has them, and showed all it has.
+            // The relay said that it has them, and showed all it has: they are made anew, after a while.
             count(.vanished)
-            self.acknowledged = nil
+            dropOutbox()
             let range = limits.vanishedMilliseconds
-            resendDelay = min(max(range.lowerBound, resendDelay * 2), range.upperBound)
-            resendAt = now + resendDelay
+            vanishedDelay = min(max(range.lowerBound, vanishedDelay * 2), range.upperBound)
+            appendAt = now + vanishedDelay
         }
-        if outbox.isEmpty { resendAt = nil }
         guard isCaughtUp else { return }
         if lacks.isEmpty || replica.vector.covers(lacks) {
             lacks = VersionVector()
@@ -88,10 +87,7 @@ extension Forwarder {
         state.bytes += own.entry.content.count
         appended.entries += 1
         appended.bytes += own.entry.content.count
-        if outbox.isEmpty {
-            resendAt = nil
-            resendDelay = 0
-        }
+        vanishedDelay = 0
     }
 
     private func refuse(_ reason: LogRefusal) {

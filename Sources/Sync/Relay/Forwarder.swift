@@ -61,8 +61,9 @@ package final class Forwarder {
     var outbox: [LogOutgoing] = []
     /// The request whose answer said that these entries are in the log, and which were not seen there yet.
     var acknowledged: (request: UInt64, keys: Set<[UInt8]>)?
-    var resendAt: Milliseconds?
-    var resendDelay: Milliseconds = 0
+    /// Not before: what was appended last was not seen in the log.
+    var appendAt: Milliseconds?
+    var vanishedDelay: Milliseconds = 0
     var building: LogBuilding?
     var othersAt: Milliseconds?
     var standingAt: Milliseconds?
@@ -157,7 +158,7 @@ package final class Forwarder {
             guard snapshotRetryAt.map({ $0 <= now }) ?? true else { return nil }
             return .getSnapshot(previous: snapshotTry % 2 == 1)
         }
-        let isDue = building == nil && acknowledged == nil && resendAt.map { $0 <= now } ?? true
+        let isDue = building == nil && acknowledged == nil
         let entries = isDue ? nextBatch : []
         if !isCaughtUp || !entries.isEmpty {
             return .sync(after: state.position, waitSeconds: 0, entries: entries)
@@ -322,11 +323,11 @@ package final class Forwarder {
     package func nextDeadline(_ now: Milliseconds) -> Milliseconds? {
         if let blockedUntil { return blockedUntil }
         if isBusy || building != nil || writing?.source != nil { return now }
-        var earliest = min(resendAt ?? .max, snapshotRetryAt ?? .max)
+        var earliest = snapshotRetryAt ?? .max
         if isStandingBy {
             earliest = min(earliest, standbyAt)
         } else if isCaughtUp, outbox.isEmpty {
-            earliest = min(earliest, appendDeadline(now))
+            earliest = min(earliest, max(appendDeadline(now), appendAt ?? 0))
         }
         return earliest == .max ? nil : max(earliest, now)
     }
