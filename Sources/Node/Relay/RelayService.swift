@@ -36,6 +36,7 @@ final class RelayService {
     private var usedCredential: EpochID?
     private var grantsAt: Int64?
     private var epochAt: Int64?
+    private static let appendMilliseconds: Int64 = 20
     private static let grantMilliseconds: ClosedRange<Int64> = 30_000...90_000
     private static let epochMilliseconds: ClosedRange<Int64> = 5_000...30_000
 
@@ -167,6 +168,9 @@ final class RelayService {
             seen = own
             forwarder.replicaChanged(own)
         }
+        // A relay takes fifty requests a second of a group unless configured; each append wakes every reader.
+        forwarder.limits.appendMilliseconds =
+            Self.appendMilliseconds * Int64(2 + context.members.byNode.count)
         let isWorking = isWorking(forwarder)
         service.engine.setForwards(isWorking, now: now)
         forwarder.isStandingBy =

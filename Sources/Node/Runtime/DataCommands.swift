@@ -230,6 +230,8 @@ extension NodeContext {
         reply: (ControlReply) -> Void
     ) throws -> VersionVector {
         try replica.changes(since: since, tables: tables, while: goesOn) { change in
+            // The group's secret is nobody's news.
+            guard change.table.lowercased() != GroupTable.table else { return }
             let operation = change.isDelete ? "delete" : change.isInsert ? "insert" : "update"
             reply(
                 .event([

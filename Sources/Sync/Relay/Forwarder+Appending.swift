@@ -114,14 +114,17 @@ extension Forwarder {
             return nil
         }
         let me = replica.origin
-        if own[me] > state.vector[me] || transfers[node]?.source == me || isSchemaNew {
-            // Somebody else may be in the middle of bringing the very same.
-            guard let end = coveringUntil(own, now) else { return now }
-            return end
-        }
-        let due = othersAt ?? now + jitter(limits.othersMilliseconds)
-        othersAt = due
+        let isOwn = own[me] > state.vector[me] || transfers[node]?.source == me || isSchemaNew
+        let due = isOwn ? paidDue(now) : othersAt ?? now + jitter(limits.othersMilliseconds)
+        if !isOwn { othersAt = due }
+        // Somebody else may be in the middle of bringing the very same.
         return max(due, coveringUntil(own, now) ?? 0)
+    }
+
+    /// When the next transfer may begin, so that not more leave than a relay takes of a group.
+    private func paidDue(_ now: Milliseconds) -> Milliseconds {
+        guard transfers[node] == nil else { return now }
+        return max(now, paidUntil - Int64(limits.appendsMax - 1) * limits.appendMilliseconds)
     }
 
     /// Until when transfers of others that will bring all of `vector` are waited for; nil when there are none.
@@ -163,6 +166,7 @@ extension Forwarder {
         let source =
             try replica.openLogDelta(base: base, resume: resume, isCoveredOnly: true)
             ?? NoRows(summary, base)
+        if next.number == 0 { paidUntil = max(paidUntil, now) + limits.appendMilliseconds }
         building = LogBuilding(
             source: source, transfer: next.transfer, base: base, number: next.number,
             previous: next.previous)

@@ -65,6 +65,8 @@ package final class Forwarder {
     var appendAt: Milliseconds?
     var vanishedDelay: Milliseconds = 0
     var building: LogBuilding?
+    /// Up to when transfers that left are paid for; see ``ForwarderLimits/appendMilliseconds``.
+    var paidUntil: Milliseconds = 0
     var othersAt: Milliseconds?
     var standingAt: Milliseconds?
     var ownSchema: UInt64?

@@ -83,6 +83,10 @@ package struct ForwarderLimits: Sendable {
     package var batchBytesMax = 4 * 1024 * 1024
     package var batchEntriesMax = 512
     package var waitSeconds = 55
+    /// Between two transfers, once ``appendsMax`` left without a pause: each wakes every reader, and a relay
+    /// counts requests. 0: none.
+    package var appendMilliseconds: Milliseconds = 0
+    package var appendsMax = 40
     /// What others wrote waits for them to append it themselves.
     package var othersMilliseconds: ClosedRange<Milliseconds> = 1_000...3_000
     /// A transfer of somebody else that brings all is waited for, while it moves.

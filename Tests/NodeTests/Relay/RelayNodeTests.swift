@@ -208,5 +208,45 @@ final class ServedRelay {
         let left = try await ann.ask("relay", "leave")
         #expect(left["action"] == "left")
         #expect(try await ann.status()["relay"]?.isNull == true)
+        try await ann.stop()
+        let feed = try await ann.command("watch", "--since", "0", "--json")
+        #expect(feed.code == 0 && !feed.output.contains(secret.dropLast()))
+    }
+
+    /// Two networks of two nodes each, and no path between them but the relay.
+    @Test(.timeLimit(.minutes(10)))
+    func onOneNetworkOneForwardsAndAnotherTakesOver() async throws {
+        let flock = Flock()
+        let relay = try await ServedRelay(in: flock)
+        let nodes = try await parted(flock, relay, ["ann", "bob", "cid", "dan"])
+        let (ann, bob, cid, dan) = (nodes[0], nodes[1], nodes[2], nodes[3])
+        try await ann.start()
+        try await bob.start(peers: [ann])
+        try await cid.start()
+        try await dan.start(peers: [cid])
+        func state(_ node: TestNode) async throws -> String? {
+            try await node.status()["relay"]?["state"]?.string
+        }
+        let first = try ann.identity.node < bob.identity.node ? ann : bob
+        let second = first === ann ? bob : ann
+        for (one, other) in [(first, second)] {
+            try await flock.until("one of the two stands by") {
+                let states = [try await state(one), try await state(other)]
+                return states == ["connected", "standing_by"]
+            }
+        }
+        // What the one that stands by writes goes over the other one.
+        try await second.sql("INSERT INTO jobs VALUES('s','of who stands by',0)")
+        for node in nodes { try await node.shows("SELECT id FROM jobs", "s") }
+        #expect(try await second.status()["relay"]?["appended"]?.int == 0)
+
+        first.kill()
+        try await second.sql("INSERT INTO jobs VALUES('t','after the loss',0)")
+        try await dan.shows("SELECT count(*) FROM jobs", "2", withinSeconds: 20)
+        try await dan.sql("INSERT INTO jobs VALUES('d','of dan',0)")
+        try await second.shows("SELECT count(*) FROM jobs", "3", withinSeconds: 20)
+        try await first.start(peers: [second])
+        try await flock.converge(nodes)
+        for node in nodes { #expect(try await node.conflicts().isEmpty) }
     }
 }

@@ -6,6 +6,7 @@ import Store
 import Sync
 import TestKit
 import Testing
+import Values
 
 @Suite struct ForwarderTests {
     @Test func rowsOfOneMemberAppearOnTheOther() throws {
@@ -208,5 +209,59 @@ import Testing
         cluster.members[1].forwarder.isStandingBy = false
         #expect(cluster.converge(within: 10_000))
         try cluster.expectEqual()
+    }
+
+    @Test func anHourWithoutTheRelayIsCaughtUpInOneGo() throws {
+        let cluster = try LogCluster(4, owners: 4, seed: 13)
+        try cluster.write(0, "a", "one")
+        #expect(cluster.converge(within: 10_000))
+        cluster.relay.isDown = true
+        for minute in 0..<60 {
+            for member in 0..<4 {
+                try cluster.write(member, "own\(member)-\(minute)", "text")
+                try cluster.write(member, "shared\(minute)", "of \(member)")
+            }
+            cluster.round()
+            cluster.advance(60_000)
+        }
+        let before = cluster.relay.log.count
+        cluster.relay.isDown = false
+        #expect(cluster.converge(within: 120_000))
+        try cluster.expectEqual()
+        // A delta of each, and not an entry for each change.
+        #expect(cluster.relay.log.count - before <= 12)
+    }
+
+    @Test func clocksThatAreHoursApartLoseNoLaterWrite() throws {
+        let cluster = try LogCluster(3, owners: 3, seed: 14) {
+            $0.clockErrors = ["node0": 5 * 3_600_000, "node1": -7 * 3_600_000]
+        }
+        for round in 0..<6 {
+            // Each has seen what the one before wrote.
+            try cluster.write(round % 3, "k", "round \(round)")
+            #expect(cluster.converge(within: 20_000))
+        }
+        for index in 0..<3 {
+            #expect(try cluster.rows(index).first?[1] == .string("round 5"))
+        }
+        try cluster.expectEqual()
+    }
+
+    @Test func manyWritesShareTransfersOnceTooManyWouldLeave() throws {
+        let cluster = try LogCluster(2, owners: 2, seed: 15) {
+            $0.limits.appendMilliseconds = 100
+            $0.limits.appendsMax = 5
+        }
+        #expect(cluster.converge(within: 10_000))
+        let before = cluster.relay.log.count
+        for row in 0..<200 {
+            try cluster.write(0, "row\(row)", "text")
+            cluster.round()
+            cluster.advance(10)
+        }
+        #expect(cluster.converge(within: 10_000))
+        try cluster.expectEqual()
+        // Five at once, then one in a tenth of a second, for two seconds.
+        #expect((5...30).contains(cluster.relay.log.count - before))
     }
 }

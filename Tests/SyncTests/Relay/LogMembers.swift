@@ -241,6 +241,8 @@ final class LogCluster {
     var random: SeededGenerator
     var limits = ForwarderLimits()
     var bounds = Limits.Bounds()
+    /// By how much a member's clock is wrong, in milliseconds.
+    var clockErrors: [String: Int64] = [:]
     /// Every key that a program was told is written.
     private(set) var written: Set<String> = []
 
@@ -267,7 +269,9 @@ final class LogCluster {
                 let replica = try Replica(
                     path: path,
                     environment: Replica.Environment(
-                        wallClock: { [unowned self] in 1_800_000_000_000 + now },
+                        wallClock: { [unowned self] in
+                            1_800_000_000_000 + now + clockErrors[name, default: 0]
+                        },
                         random: { [unowned self] in random.next() }))
                 replica.bounds = bounds
                 return replica
