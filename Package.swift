@@ -29,7 +29,7 @@ let fuzzing: Target = {
     let path = "Tests/FuzzTests"
     let dependencies: [Target.Dependency] = [
         "TestKit", "Codec", "Wire", "Store", "Sync", "Transport", "Discovery", "Node", "SQLite",
-        "CausalModel", "Values", "Trust", "Relay", "RelayProtocol",
+        "CausalModel", "Values", "Trust", "Relay", "RelayProtocol", "RelayClient",
     ]
     guard Context.environment["STARLING_FUZZ"] == "1" else {
         return .testTarget(
@@ -60,6 +60,7 @@ let package = Package(
         .systemLibrary(name: "CQREncode", providers: [.apt(["libqrencode-dev"])]),
         .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
         .systemLibrary(name: "CPostgreSQL", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .target(name: "CPlatform"),
 
         // Layers, lowest first: a module imports only modules above this line of it.
@@ -78,13 +79,15 @@ let package = Package(
                 "RelayProtocol", "SQLite", "Trust", "Values", "CMicroHTTPD", "CPostgreSQL",
                 "CPlatform",
             ]),
+        module(
+            "RelayClient", ["RelayProtocol", "Trust", "Codec", "Values", "CCurl", "CPlatform"]),
         module("Discovery", ["CDNSSD", "CPlatform"]),
-        module("Sync", ["Store", "Wire", "Codec", "CausalModel", "Values"]),
+        module("Sync", ["Store", "Wire", "Codec", "CausalModel", "Values", "RelayProtocol"]),
         module(
             "Node",
             [
                 "Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values", "Transport",
-                "Discovery", "Trust", "CPlatform",
+                "Discovery", "Trust", "RelayClient", "RelayProtocol", "CPlatform",
             ]),
         module("Starling", ["Node"]),
         .executableTarget(
@@ -109,7 +112,10 @@ let package = Package(
             path: "Tests/TestNetwork", swiftSettings: settings),
         tests(
             "SyncTests",
-            ["TestNetwork", "Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values"]),
+            [
+                "TestNetwork", "Sync", "Store", "Wire", "Codec", "CausalModel", "SQLite", "Values",
+                "RelayProtocol",
+            ]),
         .target(
             name: "CSimulatedDisk", dependencies: ["CSQLite"], path: "Tests/CSimulatedDisk"),
         .executableTarget(
@@ -136,6 +142,9 @@ let package = Package(
             dependencies: [
                 "TestKit", "Relay", "RelayProtocol", "StarlingCommand", "Node", "CPlatform",
             ], exclude: ["client.py"], swiftSettings: settings),
+        tests(
+            "RelayClientTests",
+            ["RelayClient", "RelayProtocol", "Relay", "Trust", "Values", "CPlatform"]),
         fuzzing,
         tests("HouseTests", []),
     ]

@@ -1,6 +1,8 @@
 #pragma once
+#include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -11,6 +13,14 @@
 static inline int starling_tls13_only(SSL_CTX *context) {
     return SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1
         && SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1;
+}
+
+/* EVP_CIPHER_CTX_ctrl takes the tag as a void pointer that it writes to or reads from: the two uses. */
+static inline int starling_get_tag(EVP_CIPHER_CTX *context, int count, uint8_t *tag) {
+    return EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, count, tag);
+}
+static inline int starling_expect_tag(EVP_CIPHER_CTX *context, int count, const uint8_t *tag) {
+    return EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, count, (void *)tag);
 }
 
 /* SSL_CTX_set1_sigalgs_list and SSL_CTX_set1_groups_list. */

@@ -36,7 +36,9 @@ extension OptionSpec {
         help: "give up after this time, with exit code 4")
     static let state = OptionSpec(
         name: "--state", placeholder: "STATE",
-        kind: .choice(["saved", "refused", "pending", "synced", "conflicted", "parked"]),
+        kind: .choice([
+            "saved", "refused", "relayed", "pending", "synced", "conflicted", "parked",
+        ]),
         help: "only rows in this state")
     static let since = OptionSpec(
         name: "--since", placeholder: "TOKEN",
@@ -52,8 +54,8 @@ extension CommandSpec {
         track,
         untrack, run, status, peers, why, sync, wait, records, conflicts,
         conflictsShow, conflictsRestore, conflictsDismiss, digest, watch, doctor, backup, demo,
-        bench, relay, relayServe, relayToken, relayGroups, relayUsage, relayDelete, completions,
-        help,
+        bench, relay, relayJoin, relayLeave, relayServe, relayToken, relayGroups, relayUsage,
+        relayDelete, completions, help,
     ]
 
     static let initialize = CommandSpec(

@@ -31,6 +31,9 @@ struct StatusView: ReplyView {
             let whom = names.isEmpty ? "" : ", kept for \(Words.list(names.map(Words.safe)))"
             rows.append(["deleted", Page.Cell(Words.count(kept, "row") + whom)])
         }
+        if let relay = RelayLine(result["relay"], now: result["now_ms"]?.int ?? 0) {
+            rows.append(["relay", Page.Cell(relay.text)])
+        }
         if let digest = result["digest"]?.string {
             rows.append(["digest", Page.Cell(Words.safe(String(digest.prefix(16))))])
         }

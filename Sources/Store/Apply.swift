@@ -75,7 +75,7 @@ extension Replica {
 
     // MARK: Inside the transaction
 
-    private func join(_ chunk: DeltaChunk, _ header: DeltaHeader) throws -> Int {
+    func join(_ chunk: DeltaChunk, _ header: DeltaHeader) throws -> Int {
         guard vector.covers(header.base) || isBroken(.deltaBelowBaseTaken) else {
             throw StoreError(
                 .invalidDelta, "the delta leaves out values that this node does not have")
@@ -212,7 +212,8 @@ extension Replica {
             ])
     }
 
-    private func end(_ header: DeltaHeader) throws {
+    /// Moves the vector, and forgets where a broken transfer from that source stands.
+    func end(_ header: DeltaHeader) throws {
         guard vector.covers(header.base) || isBroken(.deltaBelowBaseTaken) else {
             throw StoreError(.invalidDelta, "the delta begins beyond what this node has")
         }

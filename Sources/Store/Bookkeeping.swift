@@ -60,7 +60,7 @@ enum Bookkeeping {
         CREATE TABLE IF NOT EXISTS _starling_peer(
             node TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, vector BLOB NOT NULL,
             seen INTEGER NOT NULL) WITHOUT ROWID;
-        """ + authors + deletedRows + joining
+        """ + authors + deletedRows + joining + log
 
     /// Beside what files of earlier versions have.
     static let authors = """
@@ -92,6 +92,15 @@ enum Bookkeeping {
         ALTER TABLE _starling_peer ADD COLUMN origin BLOB;
         -- An origin that its node has joined under stands for that node until it joins again.
         ALTER TABLE _starling_author ADD COLUMN joined INTEGER NOT NULL DEFAULT 0;
+        """
+
+    /// The same.
+    static let log = """
+
+        -- What is known of a relay's log: where its reader stands (vector: what every reader of it has),
+        -- transfers that have begun, and pieces of chunks. Kept with the rows that were read from it.
+        CREATE TABLE IF NOT EXISTS _starling_log(
+            name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
         """
 
     static func meta(_ name: String, in connection: Connection) throws -> Value? {

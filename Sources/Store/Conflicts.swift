@@ -37,13 +37,15 @@ package struct ConflictItem: Sendable {
 
 extension Replica {
     /// How many conflicts there are, but for one table.
-    package func conflictCount(except name: String? = nil) throws -> Int {
+    package func conflictCount(except names: Set<String> = []) throws -> Int {
         try translated {
-            let left = name.flatMap { table(named: $0)?.id } ?? -1
+            let left = names.compactMap { table(named: $0).map { "\($0.id)" } }
             return Int(
                 try connection.integer(
-                    "SELECT coalesce(sum(items), 0) FROM _starling_conflict WHERE tbl <> ?1",
-                    [.integer(left)]) ?? 0)
+                    """
+                    SELECT coalesce(sum(items), 0) FROM _starling_conflict
+                    WHERE tbl NOT IN (SELECT value FROM json_each(?1))
+                    """, [.string("[\(left.joined(separator: ","))]")]) ?? 0)
         }
     }
 

@@ -10,6 +10,13 @@ extension Replica {
     package func openDelta(base: VersionVector, resume: ResumePoint?) throws
         -> (any DeltaSource)?
     {
+        try openDelta(base: base, resume: resume, isCoveredOnly: false)
+    }
+
+    /// - Parameter isCoveredOnly: rows whose only news lies beyond the vector stay out.
+    func openDelta(base: VersionVector, resume: ResumePoint?, isCoveredOnly: Bool) throws
+        -> (any DeltaSource)?
+    {
         try translated {
             let reader = try readerConnection()
             do {
@@ -22,7 +29,8 @@ extension Replica {
                 // What this snapshot tells must be on disk first.
                 try makeDurable()
                 let delta = try DeltaReader(
-                    replica: self, connection: reader, base: base, resume: fitting(resume, base))
+                    replica: self, connection: reader, base: base, resume: fitting(resume, base),
+                    isCoveredOnly: isCoveredOnly)
                 if delta.header.rows == 0, base.covers(vector) {
                     delta.close()
                     return nil
@@ -84,8 +92,19 @@ final class DeltaReader: DeltaSource {
     private let base: VersionVector
     private let resume: ResumePoint?
     private let origins: [Origin]
+    /// Numbers of one origin beyond `lower`, up to `upper`.
+    private struct Scan {
+        var origin: Origin
+        var ordinal: Int
+        var lower: UInt64
+        var upper: UInt64
+        func has(_ dot: Dot) -> Bool {
+            dot.origin == origin && dot.number > lower && dot.number <= upper
+        }
+    }
+
     /// The origins with rows beyond the base, ascending by bytes, and where each scan begins.
-    private let scans: [(origin: Origin, ordinal: Int, lower: UInt64)]
+    private let scans: [Scan]
     private let rowReader: RowReader
     private let dots: Statement
     private var scan = 0
@@ -96,8 +115,10 @@ final class DeltaReader: DeltaSource {
     /// A row that did not fit into the chunk before.
     private var held: (entry: TableEntry, key: [UInt8], row: Row, dot: Dot)?
 
-    init(replica: Replica, connection: Connection, base: VersionVector, resume: ResumePoint?) throws
-    {
+    init(
+        replica: Replica, connection: Connection, base: VersionVector, resume: ResumePoint?,
+        isCoveredOnly: Bool
+    ) throws {
         self.replica = replica
         self.connection = connection
         self.base = base
@@ -106,24 +127,27 @@ final class DeltaReader: DeltaSource {
         stampBase = replica.clock.milliseconds / 1000 * 1000
         dots = try connection.cached(
             """
-            SELECT number, tbl, key FROM _starling_dot WHERE origin = ?1 AND number > ?2
-            ORDER BY number
+            SELECT number, tbl, key FROM _starling_dot
+            WHERE origin = ?1 AND number > ?2 AND number <= ?3 ORDER BY number
             """)
         let count = try connection.cached(
-            "SELECT count(*) FROM _starling_dot WHERE origin = ?1 AND number > ?2")
-        var scans: [(origin: Origin, ordinal: Int, lower: UInt64)] = []
+            "SELECT count(*) FROM _starling_dot WHERE origin = ?1 AND number > ?2 AND number <= ?3")
+        var scans: [Scan] = []
         var rows = 0
         for (ordinal, origin) in replica.origins.enumerated() {
             let lower = DeltaReader.lower(origin, base: base, resume: resume)
+            let upper = isCoveredOnly ? replica.vector[origin] : UInt64(Int64.max)
             count.reset()
             try count.bind(Int64(ordinal), at: 1)
-            try count.bind(Int64(lower), at: 2)
+            try count.bind(Int64(clamping: lower), at: 2)
+            try count.bind(Int64(clamping: upper), at: 3)
             guard try count.step() else { continue }
             let found = Int(count.int(0))
             count.reset()
             if found > 0 {
                 rows += found
-                scans.append((origin, ordinal, lower))
+                scans.append(
+                    Scan(origin: origin, ordinal: ordinal, lower: lower, upper: upper))
             }
         }
         self.scans = scans.sorted { $0.origin < $1.origin }
@@ -215,7 +239,8 @@ final class DeltaReader: DeltaSource {
             if !isScanOpen {
                 dots.reset()
                 try dots.bind(Int64(current.ordinal), at: 1)
-                try dots.bind(Int64(current.lower), at: 2)
+                try dots.bind(Int64(clamping: current.lower), at: 2)
+                try dots.bind(Int64(clamping: current.upper), at: 3)
                 isScanOpen = true
             }
             guard try dots.step() else {
@@ -232,8 +257,7 @@ final class DeltaReader: DeltaSource {
                 throw StoreError(.damaged, "the index of changes names a row that is not there")
             }
             let isEarlier = Replica.heads(row.kernel).contains { head in
-                head.origin < current.origin
-                    && scans.contains { $0.origin == head.origin && head.number > $0.lower }
+                head.origin < current.origin && scans.contains { $0.has(head) }
             }
             if isEarlier { continue }
             if row.isHollow { throw StoreError.hollow(entry) }

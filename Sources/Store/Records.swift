@@ -13,6 +13,8 @@ package struct RecordFacts: Sendable {
         case saved
         /// Only here for good: this node is a reader, and nobody takes its changes.
         case refused
+        /// In the relay's log, and not on all peers that were ever met.
+        case relayed
         /// On some of the peers that were ever met.
         case pending
         /// On all of them.
@@ -93,10 +95,14 @@ extension Replica {
                         .parked
                     } else if conflicted.contains(found[0]) {
                         .conflicted
+                    } else if !peers.isEmpty, holders.count == peers.count {
+                        .synced
+                    } else if row.kernel.isCovered(by: logVector) {
+                        .relayed
                     } else if holders.isEmpty {
                         self.isReader && !peers.isEmpty ? .refused : .saved
                     } else {
-                        holders.count == peers.count ? .synced : .pending
+                        .pending
                     }
                 if let wanted, wanted != state { continue }
                 try body(

@@ -99,6 +99,8 @@ package final class Replica {
     /// Origins that this replica wrote under and never will again, as the marker outside the file
     /// knows them.
     package var endedOrigins: [Origin] = []
+    /// What every reader of the relay's log has; see ``LogReplica``.
+    package internal(set) var logVector = VersionVector()
     /// How far this replica is on its way (back) into the group; nil when it takes part.
     var joining: Joining?
     var joiningReason: String?
@@ -171,6 +173,9 @@ package final class Replica {
             }
             if try !Bookkeeping.exists("_starling_copy", in: connection) {
                 try connection.transaction { try connection.execute(Bookkeeping.joining) }
+            }
+            if try !Bookkeeping.exists("_starling_log", in: connection) {
+                try connection.transaction { try connection.execute(Bookkeeping.log) }
             }
             return
         }
@@ -343,6 +348,7 @@ package final class Replica {
             if row[2] == .integer(1) { joinedOrigins.insert(origin) }
         }
         try reloadJoining()
+        try reloadLog()
         try reloadTables()
         parkedCounts.removeAll()
         for row in try connection.query("SELECT tbl, count(*) FROM _starling_parked GROUP BY tbl") {

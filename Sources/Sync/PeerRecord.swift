@@ -1,5 +1,6 @@
 // What the book keeps of one peer, and the plain values that go in and out of it.
 
+internal import Values
 internal import Wire
 
 /// One attempt to connect: the caller tries the addresses in order, the next one a quarter of a
@@ -116,11 +117,13 @@ struct PeerRecord {
         nextTryAt = .min
     }
 
+    private static let backoff = Backoff(
+        firstMilliseconds: SyncLimits.backoffFirstMilliseconds,
+        maxMilliseconds: SyncLimits.backoffMaxMilliseconds)
+
     /// The next attempt waits twice as long as the one before.
     mutating func backOff(_ now: Milliseconds, jitter: Milliseconds) {
-        let doublings = min(retries, 20)
-        let delay = min(
-            SyncLimits.backoffMaxMilliseconds, SyncLimits.backoffFirstMilliseconds << doublings)
+        let delay = Self.backoff.milliseconds(doublings: retries)
         retries += 1
         nextTryAt = now + delay + jitter
     }

@@ -73,6 +73,14 @@ extension SyncEngine {
             && known.origins?[node].map(replica.continuedOrigins.contains) ?? false
     }
 
+    /// Whether this replica is a member that has joined, or is alone.
+    package var takesPart: Bool {
+        guard let known = membership?(), known.origins != nil, !known.roles.isEmpty else {
+            return own?.isJoining != true
+        }
+        return own.map { ownJoin($0) != nil } ?? false
+    }
+
     /// Whether this replica may say where it stands: not between a new origin and its place in the list.
     func mayState(_ own: ReplicaSummary) -> Bool {
         guard let known = membership?(), known.origins != nil, !own.isJoining,
@@ -258,8 +266,12 @@ extension SyncEngine {
     /// Whether this replica could be what a group goes on from: it is a writer by its own list, and has taken part.
     var canLead: Bool {
         guard let known = membership?() else { return true }
-        let hasPast = own?.isJoining != true || replica.joiningVector?.isEmpty == false
-        return known.roles[configuration.node] == .writer && hasPast
+        let node = configuration.node
+        // The founder's file from before its first number has nothing but the list.
+        let hasPast =
+            own?.isJoining != true || replica.joiningVector?.isEmpty == false
+            || !replica.hasCopyBegun && known.origins?[node] != nil
+        return known.roles[node] == .writer && hasPast
     }
 
     /// Nobody else takes part whose changes are taken, as far as this file knows: all others wait for a copy

@@ -34,6 +34,7 @@ extension SyncEngine {
             peer.told.map {
                 !$0.says(own) || $0.accepts != mayWrite(peer) || $0.joined != ownJoin(own)
                     || $0.canLead != canLead
+                    || $0.forwards != forwards
             } ?? true
         guard isNews || peer.isStatementForced || peer.creditOwed > 0 else { return }
         peer.isStatementForced = false
@@ -52,6 +53,7 @@ extension SyncEngine {
         statement.continued = replica.continuedOrigins
         statement.hasUnsettled = own.hasUnsettled
         statement.canLead = canLead
+        statement.forwards = forwards
         peer.told = statement
         return statement
     }

@@ -39,6 +39,9 @@ package final class SyncEngine {
     /// goes, or is restored.
     package var collectsDeletedRows = false
 
+    /// Whether this node forwards to the group's relay, or would if nobody else here did.
+    var forwards = false
+
     package internal(set) var book: PeerBook
     var links: [LinkID: PeerLink] = [:]
     private var lastLink: UInt64 = 0

@@ -100,6 +100,8 @@ package struct StatementMessage: Sendable, Equatable {
     package var hasUnsettled = false
     /// The group could go on from the sender's file: it knows itself as a writer, and has taken part.
     package var canLead = true
+    /// It forwards to the group's relay, or would if nobody else on its network did.
+    package var forwards = false
 
     package init(
         origin: Origin, vector: VersionVector, isWhole: Bool, beyondHash: UInt64, digest: UInt64,
@@ -135,6 +137,7 @@ package struct StatementMessage: Sendable, Equatable {
         if !continued.isEmpty { fields["p"] = .array(continued.map { .bytes($0.bytes) }) }
         if hasUnsettled { fields["u"] = .bool(true) }
         if !canLead { fields["r"] = .bool(true) }
+        if forwards { fields["fw"] = .bool(true) }
         return fields.item
     }
 
@@ -159,6 +162,7 @@ package struct StatementMessage: Sendable, Equatable {
         }
         hasUnsettled = fields["u"] == nil ? false : try fields.flag("u")
         canLead = fields["r"] == nil ? true : try !fields.flag("r")
+        forwards = fields["fw"] == nil ? false : try fields.flag("fw")
     }
 
     private static func dot(_ item: CBOR) throws(WireError) -> Dot {

@@ -42,6 +42,15 @@ package enum WireLimits {
     /// Bodies below this are compressed harder: it costs nothing and they are most of the live
     /// stream.
     package static let smallBodyBytesMax = 16 * 1024
+    // MARK: The log of a relay
+    /// The rows of one part, unpacked. A chunk above it is cut into pieces.
+    package static let logBodyBytesMax = 512 * 1024
+    /// A whole message of a log, unpacked: the rows, vectors, and the structures of the tables.
+    package static let logMessageBytesMax = 8 * 1024 * 1024
+    package static let partsMax: UInt64 = 1 << 32
+    /// Grants in one message.
+    package static let grantsMax = 4_096
+
     /// Bodies below this are sent as they are: Zstandard's frame would cost more than it saves.
     package static let compressedBodyBytesMin = 96
 }

@@ -29,7 +29,7 @@ struct FuzzTarget: Sendable {
     static let decoders: [FuzzTarget] = [
         .frames, .assembler, .message, .cbor, .value, .vector, .compression, .chunk, .kernel,
         .record, .schema, .expression, .json, .control, .configuration, .files, .text, .invitation,
-        .discovery, .relay,
+        .discovery, .relay, .sealed, .log,
     ]
     static let stores: [FuzzTarget] = [.apply, .adopt, .session]
     static let all = decoders + stores

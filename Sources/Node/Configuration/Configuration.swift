@@ -15,6 +15,7 @@ package struct Configuration: Sendable, Equatable {
     /// Whether to announce this node and to look for others on the local network.
     package var discovery = true
     package var sync = Sync()
+    package var relay = Relay()
     /// In the order of the file; `derivedInOrder` is the order in which to rebuild.
     package var derived: [DerivedTable] = []
     package var log = LogLevel.info

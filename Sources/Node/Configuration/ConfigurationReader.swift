@@ -13,7 +13,8 @@ extension Configuration {
     private init(_ top: ConfigurationSection) throws(NodeError) {
         self.init()
         try top.allow([
-            "name", "db", "listen", "peers", "discovery", "sync", "derived", "log", "limits",
+            "name", "db", "listen", "peers", "discovery", "sync", "relay", "derived", "log",
+            "limits",
         ])
         if let name = try top.text("name") {
             do { self.name = try Identity.checkedName(name) } catch {
@@ -43,6 +44,7 @@ extension Configuration {
             sync.roundsPerSecond =
                 try section.number("rounds_per_second", 1...10_000) ?? sync.roundsPerSecond
         }
+        if let section = try top.section("relay") { relay = try Relay(section) }
         if let section = try top.section("limits") {
             try section.allow(["connections"])
             limits.connections =

@@ -35,6 +35,24 @@ extension Configuration {
                 rounds_per_second: 500,
             },
 
+            // The group's relay, as `starling relay join` set it, and when this node uses it.
+            relay: {
+                // Whether this node talks to the relay at all. false: it syncs on its own networks only.
+                forward: true,
+                // Certificates to check the relay's against, in place of the system's: a PEM file.
+                ca: null,
+                conditions: {
+                    // false: not over mobile networks, nor over the interfaces named below.
+                    metered: true,
+                    // Names of interfaces that cost money; * and ? stand for any letters: ["usb*"].
+                    metered_interfaces: [],
+                    // On battery, not below so many percent: 0 to 100. null: always.
+                    battery_percent: null,
+                    // Only at these times of day: ["22:00-06:30"]. Empty: always.
+                    hours: [],
+                },
+            },
+
             // Tables that each node computes for itself from synced ones, rebuilt after changes
             // have arrived, those in `after` first:
             //     {

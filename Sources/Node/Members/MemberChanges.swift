@@ -55,6 +55,7 @@ extension NodeService {
             }
         } catch { storeFailed(error) }
         noteRemovedOrigins()
+        relay.membersChanged()
         recogniseAgain()
         engine.updateBook(now) { _ in }
         pump()

@@ -68,6 +68,7 @@ extension NodeContext {
             )
         }
         try members.remove(member.node)
+        try keys.beginEpoch()
         return ["node": .string(member.node), "name": .string(member.name), "action": "removed"]
     }
 

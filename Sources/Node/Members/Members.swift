@@ -44,7 +44,7 @@ final class Members {
         self.home = home
         self.replica = replica
         introducer = try home.introducer()
-        replica.fixedTables = [Self.table]
+        replica.fixedTables.insert(Self.table)
         replica.copiedColumn = (Self.table, "origin")
         try prepareTable()
         try look()

@@ -127,6 +127,7 @@ final class ControlServer {
             case "invite" where request.arguments["nearby"] == true:
                 try service.open(request.arguments) { client.send($0) }
                 inviting = client
+            case "relay.join": try service.joinRelay(request.arguments) { client.send($0) }
             case "watch": try beginWatching(request, client)
             case "records":
                 service.engine.noteStatements(service.now)
@@ -162,7 +163,10 @@ final class ControlServer {
                     : timeout.map { now + max(0, min($0, Self.waitMillisecondsMax)) },
                 behindBefore: Self.behind(service.peerFacts()),
                 receivedBefore: service.rowsReceived))
-        if isSync { service.engine.syncNow(now) }
+        if isSync {
+            service.engine.syncNow(now)
+            service.relay.personAsked()
+        }
         service.pump()
         poll()
     }
@@ -172,7 +176,11 @@ final class ControlServer {
         pollTimer?.cancel()
         guard !waiters.isEmpty else { return }
         let now = service.now
-        let isSynced = service.engine.connectedPeers > 0 && service.engine.isSynced(now)
+        let hasPeers = service.engine.connectedPeers > 0
+        // Who has no peer at the moment has its rows where others find them once the log has them.
+        let isSynced =
+            service.engine.isSynced(now)
+            && (hasPeers || service.relay.url != nil && service.relay.isSettled)
         let peers = service.peerFacts()
         let isSettled = peers.allSatisfy { $0.state != "connecting" && $0.state != "syncing" }
         waiters.removeAll { waiter in

@@ -15,7 +15,7 @@ extension NodeContext {
         if isAll {
             names =
                 isTracking
-                ? try replica.tableNames().filter { $0.lowercased() != Members.table }
+                ? try replica.tableNames().filter { !Self.ownTables.contains($0.lowercased()) }
                 : known.filter { $0.state == "synced" }.map(\.name)
         }
         guard isTracking else { return try untrack(names) }
@@ -73,8 +73,9 @@ extension NodeContext {
     private func untrack(_ names: [String]) throws -> JSONValue {
         var results: [JSONValue] = []
         for name in names {
-            guard name.lowercased() != Members.table else {
-                let text = "\(Members.table) says who belongs to the group: it stays tracked"
+            guard !Self.ownTables.contains(name.lowercased()) else {
+                let text =
+                    "\(name) is Starling's own and says who belongs to the group: it stays tracked"
                 results.append(trackResult(name, state: "refused", error: text))
                 continue
             }
@@ -126,10 +127,10 @@ extension NodeContext {
 
     /// Of the members the shown is all that counts: a removal is no loser to be brought back.
     private static func isUsers(_ item: ConflictItem) -> Bool {
-        item.table.lowercased() != Members.table
+        !ownTables.contains(item.table.lowercased())
     }
 
-    func conflictCount() throws -> Int { try replica.conflictCount(except: Members.table) }
+    func conflictCount() throws -> Int { try replica.conflictCount(except: Self.ownTables) }
 
     func conflictShow(_ id: String) throws -> JSONValue {
         let (item, _) = try findConflict(id)
@@ -229,6 +230,8 @@ extension NodeContext {
         reply: (ControlReply) -> Void
     ) throws -> VersionVector {
         try replica.changes(since: since, tables: tables, while: goesOn) { change in
+            // The group's secret is nobody's news.
+            guard change.table.lowercased() != GroupTable.table else { return }
             let operation = change.isDelete ? "delete" : change.isInsert ? "insert" : "update"
             reply(
                 .event([

@@ -17,6 +17,7 @@ package final class NodeContext {
     let marker: Marker
     let key: NodeKey
     let members: Members
+    let keys: GroupKeys
     private let locks: [FileLock]
     /// Told of what keeps facts from being whole, apart from a locked database.
     var onTrouble: ((any Error) -> Void)?
@@ -48,6 +49,7 @@ package final class NodeContext {
             try replica.lookAtSchema()
             members = try Members(
                 own: key.publicKey, isMember: identity.isMember, home: home, replica: replica)
+            keys = try GroupKeys(home: home, key: key, members: members, replica: replica)
         } catch let error as StoreError {
             throw NodeError(.failed, "cannot open \(database): \(error)", cause: error)
         }
@@ -57,9 +59,12 @@ package final class NodeContext {
         configuration.name ?? members.byNode[identity.node]?.name ?? identity.name
     }
 
+    /// Tables that are Starling's and synced like any other.
+    static let ownTables: Set<String> = [Members.table, GroupTable.table]
+
     /// The tables of the file's owner, without Starling's own.
     func userTables() throws -> [TableFacts] {
-        try replica.tableFacts().filter { $0.name.lowercased() != Members.table }
+        try replica.tableFacts().filter { !Self.ownTables.contains($0.name.lowercased()) }
     }
 
     /// What there is for a peer to take, and what it has that is taken from it. A reader's own changes are
@@ -156,7 +161,18 @@ extension NodeContext {
             "joining": .bool(replica.isJoining),
             "strangers": .int(Int64(live?.strangers ?? 0)),
             "now_ms": .int(WallClock.milliseconds()),
+            "relay": live?.relay ?? storedRelay,
             "problems": .array(problems.map(\.json)),
+        ]
+    }
+
+    /// The relay as the file knows it, for a node that does not run.
+    private var storedRelay: JSONValue {
+        guard keys.table.secret != nil, let url = keys.table.url else { return .null }
+        return [
+            "url": .string(url), "state": "stopped",
+            "queued_changes": .int(
+                Int64(clamping: replica.vector.distance(beyond: replica.logVector))),
         ]
     }
 
@@ -220,6 +236,7 @@ extension NodeContext {
 struct LiveFacts {
     var listen: String?
     var problems: [ProblemFact]
+    var relay: JSONValue = .null
     /// Connections that proved no member's key.
     var strangers = 0
 }

@@ -13,12 +13,13 @@ extension NodeService {
             return try context.statusFacts(
                 peers: peerFacts(),
                 live: LiveFacts(
-                    listen: listenAddress, problems: liveProblems,
+                    listen: listenAddress, problems: liveProblems, relay: relay.facts,
                     strangers: strangers.refusedCount))
         case "peers":
             return [
                 "peers": .array(peerFacts().map(\.json)), "now_ms": .int(WallClock.milliseconds()),
             ]
+        case "relay.leave": return try leaveRelay()
         case "invite": return try invite(request.arguments)
         case "why": return try why(request.arguments["peer"]?.string ?? "")
         case "doctor":
@@ -33,7 +34,7 @@ extension NodeService {
 
     private var liveProblems: [ProblemFact] {
         [discoveryProblem, storeProblem, journalProblem, refusalProblem, strangerProblem]
-            .compactMap(\.self) + divergences
+            .compactMap(\.self) + divergences + relay.problems
     }
 
     /// Nobody who was reached knows this node: it is not told that it was removed.

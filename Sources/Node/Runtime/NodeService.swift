@@ -35,6 +35,7 @@ final class NodeService {
     private var timerAt: Milliseconds = .max
     private var watches: [AnyObject] = []
     var control: ControlServer?
+    private(set) lazy var relay = RelayService(service: self)
     let secure: SecureContext
     let strangers = Strangers()
     var guests: [ObjectIdentifier: Guest] = [:]
@@ -195,6 +196,7 @@ final class NodeService {
     func pump() {
         guard !isStopping else { return }
         for dial in engine.takeDials(now) { begin(dial) }
+        relay.pump()
         control?.pump()
         startScanning()
         if let deadline = engine.nextDeadline { wake(at: deadline) }
@@ -241,6 +243,7 @@ final class NodeService {
         addresses = present
         log.info("the addresses of this machine changed")
         engine.networkChanged(now)
+        relay.networkChanged()
         restartDiscovery()
         pump()
     }
@@ -308,7 +311,7 @@ final class NodeService {
         } catch { storeFailed(error) }
     }
 
-    private func note(_ event: SyncEvent) {
+    func note(_ event: SyncEvent) {
         switch event {
         case .connected(let node, let name): log.info("connected with \(name) (\(node.prefix(8)))")
         case .disconnected(let node, let reason):
@@ -373,6 +376,7 @@ final class NodeService {
         isStopping = true
         failure = error
         engine.shutDown(now)
+        relay.close()
         control?.close()
         listener?.close()
         announcements.service?.stop()

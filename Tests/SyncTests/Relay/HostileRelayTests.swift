@@ -1,0 +1,94 @@
+// Members around a relay that loses, repeats, reorders, changes, hides and forgets, from a seed: when it
+// behaves again all are equal, and nothing is lost.
+
+import RelayProtocol
+import Store
+import Sync
+import TestKit
+import Testing
+
+@Suite struct HostileRelayTests {
+    private static func faults(_ seed: UInt64) -> SimulatedRelay.Faults {
+        var random = SeededGenerator(seed: seed)
+        var faults = SimulatedRelay.Faults()
+        // Some runs have a little of everything, some much of one thing.
+        let only = random.below(9)
+        func share(_ kind: Int, _ percent: Int) -> Int {
+            only == 8 ? percent / 2 : only == kind ? percent * 3 : 0
+        }
+        faults.lostRequest = share(0, 10)
+        faults.lostAnswer = share(1, 10)
+        faults.swallowed = share(2, 10)
+        faults.replayed = share(3, 15)
+        faults.swapped = share(4, 15)
+        faults.tampered = share(5, 10)
+        faults.hidden = share(6, 10)
+        faults.cutBack = share(7, 6)
+        return faults
+    }
+
+    /// What happened in a run, all seeds together, so that the test is known to test something.
+    private static func run(seed: UInt64) throws -> [LogRefusal: Int] {
+        let cluster = try LogCluster(3 + Int(seed % 2), owners: 3, seed: seed) {
+            $0.bounds.chunkRowsMax = 2
+            $0.limits.batchEntriesMax = 3
+            $0.limits.snapshotEntriesMin = 30
+            $0.limits.snapshotBytesMin = 100
+        }
+        cluster.relay.faults = faults(seed)
+        for step in 0..<200 {
+            let member = cluster.random.below(cluster.members.count)
+            switch cluster.random.below(20) {
+            case 0..<6: try cluster.write(member, "k\(cluster.random.below(40))", "v\(step)")
+            case 6: for row in 0..<8 { try cluster.write(member, "m\(step)-\(row)", "v") }
+            case 7..<12: cluster.step(member, work: cluster.random.below(6))
+            case 12..<17: cluster.answer(member, any: true)
+            case 17: cluster.advance(Milliseconds(cluster.random.below(5_000)))
+            case 18: if cluster.random.below(4) == 0 { try cluster.members[member].restart() }
+            default:
+                if cluster.random.below(10) == 0 {
+                    cluster.relay.rollBack(to: cluster.random.below(cluster.relay.log.count + 1))
+                } else if cluster.random.below(20) == 0 {
+                    cluster.relay.startAnew()
+                }
+            }
+        }
+        cluster.relay.faults = SimulatedRelay.Faults()
+        let isEqual = cluster.converge(within: 3_600_000)
+        #expect(isEqual, "seed \(seed)")
+        try cluster.expectEqual()
+        var refused: [LogRefusal: Int] = [:]
+        for member in cluster.members {
+            refused.merge(member.forwarder.refused, uniquingKeysWith: +)
+        }
+        return refused
+    }
+
+    @Test func allAreEqualOnceTheRelayBehaves() throws {
+        let first = UInt64.random(in: 0..<1 << 40)
+        print("seeds from \(first)")
+        var refused: [LogRefusal: Int] = [:]
+        for seed in first..<first + 24 {
+            refused.merge(try Self.run(seed: seed), uniquingKeysWith: +)
+        }
+        for reason in [LogRefusal.tampered, .replayed, .gap, .belowBase, .vanished, .wentBack] {
+            #expect(refused[reason] ?? 0 > 0, "no run met \(reason)")
+        }
+    }
+
+    /// Two members are shown different logs for a while; without another write they find out.
+    @Test func aForkIsFoundWithoutAnotherWrite() throws {
+        let cluster = try LogCluster(3, owners: 3, seed: 21)
+        try cluster.write(0, "a", "one")
+        #expect(cluster.converge(within: 10_000))
+        cluster.relay.faults.hidden = 50
+        for row in 0..<10 {
+            try cluster.write(row % 3, "row\(row)", "text")
+            cluster.round()
+            cluster.advance(400)
+        }
+        cluster.relay.faults.hidden = 0
+        #expect(cluster.converge(within: 600_000))
+        try cluster.expectEqual()
+    }
+}

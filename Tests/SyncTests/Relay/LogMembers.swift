@@ -1,0 +1,409 @@
+// Members that meet at a relay only: real files, real forwarders, a relay in memory that can misbehave in
+// every way that a relay can, and a seal that is no cipher but refuses what a cipher would refuse.
+
+import CausalModel
+import Codec
+import RelayProtocol
+import SQLite
+import Store
+import Sync
+import TestKit
+import TestNetwork
+import Testing
+import Values
+
+/// Author, epoch and message under a checksum that covers the key.
+final class PlainSeal: LogSeal {
+    let author: String
+    var epoch: UInt8 = 0
+    var epochs: Set<UInt8> = [0]
+    var members: Set<String>?
+    var removed: Set<String> = []
+
+    init(author: String) { self.author = author }
+
+    private static func purpose(_ purpose: LogPurpose) -> UInt8 {
+        switch purpose {
+        case .message: 0
+        case .grants: 1
+        case .snapshot: 2
+        }
+    }
+
+    func seal(_ message: [UInt8], purpose: LogPurpose, key: [UInt8]) throws -> [UInt8] {
+        let epoch = purpose == .grants ? 0 : epoch
+        let name = Array(author.utf8)
+        let body = [epoch, Self.purpose(purpose), UInt8(name.count)] + name + message
+        return Self.sum(key + body) + body
+    }
+
+    func open(_ entry: LogEntry, purposes: Set<LogPurpose>) -> LogOpening {
+        let body = Array(entry.content.dropFirst(8))
+        guard body.count >= 3, Self.sum(entry.key + body) == Array(entry.content.prefix(8)),
+            purposes.contains(where: { Self.purpose($0) == body[1] })
+        else { return .refused(.tampered) }
+        guard epochs.contains(body[0]) else { return .refused(.unknownEpoch) }
+        let name = String(decoding: body[3..<3 + Int(body[2])], as: UTF8.self)
+        if removed.contains(name) { return .refused(.removed) }
+        if let members, !members.contains(name) { return .refused(.stranger) }
+        return .opened(author: name, message: Array(body[(3 + Int(body[2]))...]))
+    }
+
+    private static func sum(_ bytes: [UInt8]) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.fixed64(hash64(bytes))
+        return writer.bytes
+    }
+}
+
+/// A log in memory. Honest unless told otherwise.
+final class SimulatedRelay {
+    struct Faults {
+        /// Chances in 100, of each request or entry.
+        var lostRequest = 0
+        var lostAnswer = 0
+        var swallowed = 0
+        var replayed = 0
+        var swapped = 0
+        var tampered = 0
+        var hidden = 0
+        var cutBack = 0
+    }
+
+    struct Held {
+        var entry: LogEntry
+        /// Members that are not shown it.
+        var hidden: Set<String> = []
+    }
+
+    var faults = Faults()
+    private(set) var log: [Held] = []
+    private var generation: [UInt8] = [1, 1, 1, 1, 1, 1, 1, 1]
+    var random: SeededGenerator
+    var isDown = false
+    /// Entries before it are let go.
+    private(set) var first = 0
+    private(set) var snapshots: [(covers: LogPosition, bytes: [UInt8])] = []
+    var answerEntriesMax = 8
+    private(set) var requests = 0
+
+    init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+
+    private func chance(_ percent: Int) -> Bool { percent > 0 && random.below(100) < percent }
+
+    private func position(_ number: Int) -> LogPosition {
+        LogPosition(
+            generation: generation, number: Int64(number), link: [UInt8](repeating: 0, count: 8))
+    }
+
+    /// The group is enrolled anew: the log is empty.
+    func startAnew() {
+        generation[0] &+= 1
+        log = []
+        first = 0
+        snapshots = []
+    }
+
+    /// An older copy of the relay's file is put back, and the relay knows it.
+    func rollBack(to count: Int) {
+        log = Array(log.prefix(count))
+        generation[1] &+= 1
+    }
+
+    func letGo(before number: Int) { first = number }
+
+    func put(_ entry: LogEntry) { log.append(Held(entry: entry)) }
+
+    func answer(_ request: LogRequest, of member: String) -> LogReply {
+        requests += 1
+        if isDown || chance(faults.lostRequest) { return .failed }
+        let reply = honest(request, of: member)
+        return chance(faults.lostAnswer) ? .failed : reply
+    }
+
+    private func honest(_ request: LogRequest, of member: String) -> LogReply {
+        switch request.kind {
+        case .getSnapshot(let previous):
+            guard let found = previous ? snapshots.dropLast().last : snapshots.last else {
+                return .refused(.noSnapshot)
+            }
+            return .snapshot(covers: found.covers, bytes: found.bytes)
+        case .putSnapshot(let covers, let bytes):
+            if let last = snapshots.last, last.covers.number > covers.number {
+                return .refused(.olderSnapshot)
+            }
+            snapshots = snapshots.suffix(1) + [(covers, bytes)]
+            return .stored
+        case .sync(let after, _, let entries):
+            if let after, after.generation != generation {
+                return .refused(after.generation[0] != generation[0] ? .otherLog : .rolledBack)
+            }
+            let start = after.map { Int($0.number) } ?? 0
+            if start < first { return .refused(.snapshotNeeded) }
+            return sync(min(start, log.count), entries, member)
+        }
+    }
+
+    private func sync(_ start: Int, _ entries: [LogEntry], _ member: String) -> LogReply {
+        var outcomes: [SyncAnswer.Outcome] = []
+        for entry in entries {
+            if let known = log.first(where: { $0.entry.key == entry.key }) {
+                guard known.entry == entry else { return .refused(.keyConflict) }
+                outcomes.append(.known)
+                continue
+            }
+            outcomes.append(.appended)
+            if !chance(faults.swallowed) { append(entry) }
+        }
+        if !log.isEmpty, chance(faults.cutBack) {
+            log.removeLast(min(log.count - first, 1 + random.below(4)))
+        }
+        let shown = log.dropFirst(start).prefix(answerEntriesMax)
+        let own = Set(entries.map(\.key))
+        let items: [SyncAnswer.Item] = shown.compactMap { held in
+            if held.hidden.contains(member) { return nil }
+            return own.contains(held.entry.key) ? .own(key: held.entry.key) : .entry(held.entry)
+        }
+        let end = min(log.count, start + shown.count)
+        return .synced(
+            SyncAnswer(
+                outcomes: outcomes, items: items, hasMore: end < log.count, position: position(end))
+        )
+    }
+
+    private func append(_ entry: LogEntry) {
+        var entry = entry
+        if chance(faults.tampered) {
+            entry.content[random.below(entry.content.count)] ^= 1 << UInt8(random.below(8))
+        }
+        var held = Held(entry: entry)
+        for node in 0..<8 where chance(faults.hidden) { held.hidden.insert("node\(node)") }
+        log.append(held)
+        if chance(faults.replayed) { log.append(log[random.below(log.count)]) }
+        if log.count - first > 2, chance(faults.swapped) {
+            log.swapAt(log.count - 1, log.count - 2)
+        }
+    }
+}
+
+/// One member: a file, a program that writes it, and a forwarder.
+final class LogMember {
+    let name: String
+    let path: String
+    let app: Connection
+    let seal: PlainSeal
+    private(set) var replica: Replica
+    private(set) var forwarder: Forwarder
+    var events: [SyncEvent] = []
+    /// Requests that are under way.
+    var open: [LogRequest] = []
+    private let open1: (String) throws -> Replica
+    private let makeForwarder: (Replica, PlainSeal) throws -> Forwarder
+    /// Handles of processes that ended: closed by nobody, as after kill -9.
+    private var past: [Replica] = []
+
+    init(
+        _ name: String, path: String, open: @escaping (String) throws -> Replica,
+        forwarder: @escaping (Replica, PlainSeal) throws -> Forwarder
+    ) throws {
+        self.name = name
+        self.path = path
+        open1 = open
+        makeForwarder = forwarder
+        app = try Connection(path: path)
+        seal = PlainSeal(author: name)
+        replica = try open(path)
+        self.forwarder = try forwarder(replica, seal)
+        try begin()
+    }
+
+    private func begin() throws {
+        forwarder.onEvent = { [unowned self] in events.append($0) }
+        forwarder.replicaChanged(try replica.summary())
+    }
+
+    func restart() throws {
+        past.append(replica)
+        open = []
+        replica = try open1(path)
+        forwarder = try makeForwarder(replica, seal)
+        try begin()
+    }
+}
+
+/// Members around one relay, in simulated time.
+final class LogCluster {
+    let folder = TemporaryDirectory()
+    let relay: SimulatedRelay
+    let seed: UInt64
+    private(set) var members: [LogMember] = []
+    private(set) var now: Milliseconds = 1_000_000
+    var random: SeededGenerator
+    var limits = ForwarderLimits()
+    var bounds = Limits.Bounds()
+    /// By how much a member's clock is wrong, in milliseconds.
+    var clockErrors: [String: Int64] = [:]
+    /// Every key that a program was told is written.
+    private(set) var written: Set<String> = []
+
+    static let schema =
+        "CREATE TABLE notes(id TEXT PRIMARY KEY NOT NULL, text TEXT, size INTEGER, body BLOB)"
+
+    init(_ count: Int, owners: Int, seed: UInt64, _ configure: (LogCluster) -> Void = { _ in })
+        throws
+    {
+        self.seed = seed
+        random = SeededGenerator(seed: seed)
+        relay = SimulatedRelay(seed: seed ^ 0x5eed)
+        limits.wantMilliseconds = 1_000...60_000
+        limits.standingMilliseconds = 10_000...60_000
+        configure(self)
+        for index in 0..<count { try add("node\(index)", isOwner: index < owners) }
+    }
+
+    @discardableResult
+    func add(_ name: String, isOwner: Bool) throws -> LogMember {
+        let member = try LogMember(
+            name, path: folder.file("\(name).db"),
+            open: { [unowned self] path in
+                let replica = try Replica(
+                    path: path,
+                    environment: Replica.Environment(
+                        wallClock: { [unowned self] in
+                            1_800_000_000_000 + now + clockErrors[name, default: 0]
+                        },
+                        random: { [unowned self] in random.next() }))
+                replica.bounds = bounds
+                return replica
+            },
+            forwarder: { [unowned self] replica, seal in
+                let forwarder = try Forwarder(
+                    node: name, replica: replica, seal: seal, log: [7],
+                    random: { [unowned self] in random.next() },
+                    isRetryable: { ($0 as? StoreError)?.isRetryable ?? false })
+                forwarder.limits = limits
+                return forwarder
+            })
+        if isOwner {
+            try member.app.execute(Self.schema)
+            _ = try member.replica.track(["notes"])
+            try member.replica.finishScans()
+            member.forwarder.replicaChanged(try member.replica.summary())
+        }
+        members.append(member)
+        return member
+    }
+
+    func write(_ index: Int, _ key: String, _ text: String, bytes: Int = 0) throws {
+        let member = members[index]
+        guard
+            try member.replica.tableFacts().contains(where: {
+                $0.name == "notes" && $0.state == "synced"
+            })
+        else { return }
+        try member.app.run(
+            """
+            INSERT INTO notes(id, text, size, body) VALUES(?1, ?2, 0, zeroblob(?3))
+            ON CONFLICT(id) DO UPDATE SET text = excluded.text
+            """, [.string(key), .string(text), .integer(Int64(bytes))])
+        written.insert(key)
+        try look(member)
+    }
+
+    func look(_ member: LogMember) throws {
+        member.forwarder.replicaChanged(try member.replica.summary())
+    }
+
+    /// A member does some of its work; its requests go out.
+    func step(_ index: Int, work: Int = .max) {
+        let member = members[index]
+        var left = work
+        while left > 0, member.forwarder.work(now) { left -= 1 }
+        member.open += member.forwarder.takeRequests(now)
+    }
+
+    /// The relay answers the oldest request of a member, or any.
+    func answer(_ index: Int, any: Bool = false) {
+        let member = members[index]
+        guard !member.open.isEmpty else { return }
+        let place =
+            any
+            ? random.below(member.open.count)
+            : member.open.firstIndex { !$0.isWaiting } ?? 0
+        let request = member.open[place]
+        let reply = relay.answer(request, of: member.name)
+        // Nothing there to tell: a waiting request stays.
+        if request.isWaiting, case .synced(let answer) = reply, answer.items.isEmpty,
+            case .sync(let after, _, _) = request.kind, answer.position == after
+        {
+            return
+        }
+        member.open.remove(at: place)
+        member.forwarder.answered(request.id, reply, now: now)
+    }
+
+    func advance(_ milliseconds: Milliseconds) { now += milliseconds }
+
+    /// Everybody works and is answered, once.
+    func round() {
+        for index in members.indices {
+            step(index)
+            var turns = 0
+            while members[index].open.contains(where: { !$0.isWaiting }) {
+                turns += 1
+                if turns > 2_000 {
+                    Issue.record("seed \(seed): \(members[index].name) asks without end")
+                    print(members[index].open, members[index].forwarder.refused)
+                    return
+                }
+                let before = members[index].open.count
+                for _ in 0..<before { answer(index) }
+                step(index)
+                if members[index].open.isEmpty { break }
+            }
+            answer(index)
+            step(index)
+        }
+    }
+
+    var isConverged: Bool {
+        let summaries = members.compactMap { try? $0.replica.summary() }
+        guard summaries.count == members.count, let first = summaries.first else { return false }
+        return summaries.allSatisfy {
+            $0.vector == first.vector && $0.isWhole && $0.digest == first.digest
+        }
+    }
+
+    /// Runs rounds until all are equal; false when that takes longer than so much simulated time.
+    func converge(within limit: Milliseconds) -> Bool {
+        let end = now + limit
+        while now < end {
+            round()
+            if isConverged { return true }
+            // To the next moment at which anybody wants to do something.
+            let due = members.compactMap { $0.forwarder.nextDeadline(now) }.min() ?? now
+            advance(min(max(due - now, 100), limit / 40))
+        }
+        return false
+    }
+
+    func rows(_ index: Int) throws -> [[Value]] {
+        try members[index].app.query("SELECT id, text, size, length(body) FROM notes ORDER BY id")
+    }
+
+    func expectEqual(_ comment: String = "", sourceLocation: SourceLocation = #_sourceLocation)
+        throws
+    {
+        let first = try rows(0)
+        let keys = Set(
+            first.compactMap { row in
+                if case .text(let bytes) = row[0] { return String(decoding: bytes, as: UTF8.self) }
+                return nil
+            })
+        let text = Comment(rawValue: "seed \(seed) \(comment)")
+        #expect(written.isSubset(of: keys), text, sourceLocation: sourceLocation)
+        for index in members.indices {
+            #expect(try rows(index) == first, text, sourceLocation: sourceLocation)
+        }
+    }
+}
