@@ -36,6 +36,8 @@ import Testing
         ("watch", "watch", []), ("watch a b --since x", "watch", ["a", "b"]),
         ("doctor", "doctor", []), ("backup f", "backup", ["f"]), ("demo", "demo", []),
         ("bench --rows 1000", "bench", []), ("completions zsh", "completions", ["zsh"]),
+        ("relay join http://r --token t", "relay join", ["http://r"]),
+        ("relay join --token-file f", "relay join", []), ("relay leave", "relay leave", []),
         ("help conflicts show", "help", ["conflicts", "show"]),
     ])
     func everyCommandParses(line: String, name: String, operands: [String]) throws {
@@ -57,8 +59,8 @@ import Testing
 
     @Test func everyCommandOfTheTableIsTested() {
         // Whoever adds a command adds a line above.
-        #expect(CommandSpec.table.count == 34)
-        #expect(Set(CommandSpec.table.map(\.name)).count == 34)
+        #expect(CommandSpec.table.count == 36)
+        #expect(Set(CommandSpec.table.map(\.name)).count == 36)
     }
 
     @Test func valuesArriveAsTheyWereGiven() throws {
