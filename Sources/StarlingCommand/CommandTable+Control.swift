@@ -95,9 +95,9 @@ extension CommandSpec {
     static let records = CommandSpec(
         path: ["records"], summary: "each row of a table: its key, its state, who has it",
         discussion: """
-            saved: only here. refused: only here, as this node is a reader. relayed: in the relay's log, and not
-            on every known peer. pending: on some of the known peers, and not on all of them. synced: on every known peer. conflicted: other values are kept
-            beside it.
+            saved: only here. refused: only here, as this node is a reader. relayed: in the relay's log, and
+            not on every known peer. pending: on some of the known peers, and not on all of them. synced:
+            on every known peer. conflicted: other values are kept beside it.
             parked: a constraint refuses to show it.
             """,
         options: [.state], operands: [OperandSpec(placeholder: "TABLE", help: "a synced table")],

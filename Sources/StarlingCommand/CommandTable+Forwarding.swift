@@ -23,9 +23,9 @@ extension CommandSpec {
     static let relayJoin = CommandSpec(
         path: ["relay", "join"], summary: "let the group sync through a relay, too",
         discussion: """
-            Enrols the group at the relay, and tells all members of it: each node with internet forwards what it
-            has and reads what others forwarded. The relay sees sizes and times, and no content. Nothing
-            changes on the local network, which works without the relay as before.
+            Enrols the group at the relay, and tells all members of it: each node with internet forwards
+            what it has and reads what others forwarded. The relay sees sizes and times, and no content.
+            Nothing changes on the local network, which works without the relay as before.
 
             The token can also stand in STARLING_RELAY_TOKEN. Without URL, the relay that the group has is
             enrolled again.
@@ -37,7 +37,7 @@ extension CommandSpec {
         ],
         examples: [
             "starling relay join https://relay.example.org --token-file token.txt",
-            "starling relay token | starling relay join http://127.0.0.1:7879 --token-file -",
+            "starling relay join http://127.0.0.1:7879 --token-file - < token",
         ],
         action: .control(
             ControlPlan(

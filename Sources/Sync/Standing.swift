@@ -263,7 +263,8 @@ extension SyncEngine {
         }
     }
 
-    /// Whether this replica could be what a group goes on from: it is a writer by its own list, and has taken part.
+    /// Whether this replica could be what a group goes on from: it is a writer by its own list, and has taken
+    /// part.
     var canLead: Bool {
         guard let known = membership?() else { return true }
         let node = configuration.node
@@ -280,8 +281,8 @@ extension SyncEngine {
     private func isNobodyAhead(
         _ known: Membership, _ origins: [String: Origin]
     ) -> Bool {
-        // A copy that has begun tells of some before it tells of others; and who does not take part by its own
-        // list may have been away when others did.
+        // A copy that has begun tells of some before it tells of others; and who does not take part by its
+        // own list may have been away when others did.
         let isKnown = !replica.hasCopyBegun && origins[configuration.node] != nil
         let others = isKnown ? Array(origins.keys) : Array(known.roles.keys)
         return others.allSatisfy { other in

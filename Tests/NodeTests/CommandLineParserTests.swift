@@ -37,6 +37,8 @@ import Testing
         ("watch", "watch", []), ("watch a b --since x", "watch", ["a", "b"]),
         ("doctor", "doctor", []), ("backup f", "backup", ["f"]), ("demo", "demo", []),
         ("bench --rows 1000", "bench", []), ("completions zsh", "completions", ["zsh"]),
+        ("relay join http://r --token t", "relay join", ["http://r"]),
+        ("relay join --token-file f", "relay join", []), ("relay leave", "relay leave", []),
         ("help conflicts show", "help", ["conflicts", "show"]),
     ])
     func everyCommandParses(line: String, name: String, operands: [String]) throws {
@@ -58,8 +60,8 @@ import Testing
 
     @Test func everyCommandOfTheTableIsTested() {
         // Whoever adds a command adds a line above.
-        #expect(CommandSpec.table.count == 35)
-        #expect(Set(CommandSpec.table.map(\.name)).count == 35)
+        #expect(CommandSpec.table.count == 37)
+        #expect(Set(CommandSpec.table.map(\.name)).count == 37)
     }
 
     @Test func valuesArriveAsTheyWereGiven() throws {

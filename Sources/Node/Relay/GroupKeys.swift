@@ -9,9 +9,9 @@ internal import Trust
 
 /// The group's epochs as this node knows them.
 ///
-/// A group begins in the epoch that follows from its secret. Whoever removes a member makes the next one and
-/// grants it to all who remain, in the shared table and in the relay's log; what is written afterwards cannot be
-/// read by the removed member, which was granted nothing.
+/// A group begins in the epoch that follows from its secret. Whoever removes a member makes the next one
+/// and grants it to all who remain, in the shared table and in the relay's log; what is written afterwards
+/// cannot be read by the removed member, which was granted nothing.
 final class GroupKeys {
     private let home: Home
     private let key: NodeKey

@@ -127,7 +127,7 @@ extension Forwarder {
         return max(now, paidUntil - Int64(limits.appendsMax - 1) * limits.appendMilliseconds)
     }
 
-    /// Until when transfers of others that will bring all of `vector` are waited for; nil when there are none.
+    /// Until when transfers of others that will bring all of `vector` are waited for; nil for none.
     private func coveringUntil(_ vector: VersionVector, _ now: Milliseconds) -> Milliseconds? {
         var coming = state.vector
         var until: Milliseconds = .max

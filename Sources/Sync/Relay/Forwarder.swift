@@ -27,7 +27,8 @@ package final class Forwarder {
     package var mayWrite: (String) -> Bool = { _ in true }
     /// Told of what happened; must not call back.
     package var onEvent: ((SyncEvent) -> Void)?
-    /// Grants stood in the log, from this member, or from this one. A new key is told by ``trustChanged(_:)``, later.
+    /// Grants stood in the log, from another member or from this one. A new key is told by
+    /// ``trustChanged()``, later.
     package var onGrants: (([[UInt8]], _ author: String) -> Void)?
     /// The log is another than it was: nothing of what was appended is in it.
     package var onLogLost: (() -> Void)?

@@ -221,7 +221,10 @@ import Values
                 try cluster.write(member, "own\(member)-\(minute)", "text")
                 try cluster.write(member, "shared\(minute)", "of \(member)")
             }
-            cluster.round()
+            for member in 0..<4 {
+                cluster.step(member)
+                cluster.answer(member)
+            }
             cluster.advance(60_000)
         }
         let before = cluster.relay.log.count
