@@ -57,9 +57,8 @@ final class NodeService {
     private var refusal: (problem: ProblemFact, at: Milliseconds)?
     private static let refusalMillisecondsMax: Milliseconds = 10 * 60_000
     private var storeProbeAt: Milliseconds = 0
-    private var storeProbeDelay = NodeService.storeProbeMilliseconds
-    private static let storeProbeMilliseconds: Milliseconds = 1000
-    private static let storeProbeMillisecondsMax: Milliseconds = 60_000
+    private var storeProbeDelay = NodeService.storeProbeMilliseconds.lowerBound
+    private static let storeProbeMilliseconds: ClosedRange<Milliseconds> = 1000...60_000
     private var savedPeers: [RememberedPeer] = []
     var absence = AbsenceWatch()
     private(set) var isStopping = false
@@ -300,7 +299,7 @@ final class NodeService {
     /// is used at once.
     private func probeStore() {
         guard storeProblem != nil, now >= storeProbeAt else { return }
-        storeProbeDelay = min(storeProbeDelay * 2, Self.storeProbeMillisecondsMax)
+        storeProbeDelay = min(storeProbeDelay * 2, Self.storeProbeMilliseconds.upperBound)
         storeProbeAt = now + storeProbeDelay
         do {
             try context.marker.prove(context.replica)
@@ -325,7 +324,7 @@ final class NodeService {
             rowsReceived += rows
             if hasChanged || rows > 0 { derived.noteChange() }
             storeProblem = nil
-            storeProbeDelay = Self.storeProbeMilliseconds
+            storeProbeDelay = Self.storeProbeMilliseconds.lowerBound
         case .divergence(let node):
             log.error("the contents differ from those of \(node.prefix(8)) at equal vectors")
         case .agreement: break
