@@ -58,6 +58,10 @@ extension Simulation {
         return false
     }
 
+    private func vectorText(_ vector: VersionVector) -> String {
+        vector.entries.map { "\($0.origin.high % 1_000):\($0.number)" }.joined(separator: " ")
+    }
+
     private func summaries() -> [ReplicaSummary] {
         machines.compactMap { machine in
             defer { bury(machine) }
@@ -143,8 +147,14 @@ extension Simulation {
         for (machine, rows) in zip(machines, try deletedRows()) where rows > 0 {
             let group = machine.lookAtMembers()?.stabilityGroup(without: machine.name)
             let facts = try group.flatMap { try machine.replica?.deletedRowFacts($0) }
+            let said = try machine.replica?.peerStatements().map {
+                "\($0.node) under \($0.origin.map { "\($0.high % 1_000)" } ?? "-") \(vectorText($0.vector))"
+            }
             fail(
-                ["keeps \(rows) deleted rows for ever, for the sake of \(facts?.waitsFor ?? [])"],
+                [
+                    "keeps \(rows) deleted rows for ever, for the sake of \(facts?.waitsFor ?? [])\n  "
+                        + "\(said ?? []) removals \(vectorText(group?.removals ?? VersionVector()))\n  \(standing)"
+                ],
                 machine)
         }
         if !isConverged() { fail("not equal any more: \(standing)") }
