@@ -150,10 +150,11 @@ extension Simulation {
             let said = try machine.replica?.peerStatements().map {
                 "\($0.node) under \($0.origin.map { "\($0.high % 1_000)" } ?? "-") \(vectorText($0.vector))"
             }
+            let removals = vectorText(group?.removals ?? VersionVector())
             fail(
                 [
-                    "keeps \(rows) deleted rows for ever, for the sake of \(facts?.waitsFor ?? [])\n  "
-                        + "\(said ?? []) removals \(vectorText(group?.removals ?? VersionVector()))\n  \(standing)"
+                    "keeps \(rows) deleted rows for ever, for the sake of \(facts?.waitsFor ?? [])\n"
+                        + "  \(said ?? []) removals \(removals)\n  \(standing)"
                 ],
                 machine)
         }
