@@ -69,13 +69,12 @@ struct CanaryRunner {
         run.with = Self.faults(for: canary)
         // Of more nodes one is always too far behind for anything to be collected at such a moment.
         if canary == .collectedWithoutWholeVector { run.nodes = 2 }
+        // A list of members hides some broken rules for long: whoever is in doubt takes a copy.
         switch canary {
         case .absentNotCounted, .oldStatementsCounted, .copyWithoutJoining, .unmentionedKept,
             .forgottenDeleteMet, .collectedComesBack:
             run.keepsMembers = true
-        case .collectedWithoutWholeVector, .lostOriginKept, .collectedWhenAcknowledged:
-            run.keepsMembers = false
-        default: break
+        default: run.keepsMembers = false
         }
         let (text, isFailed) = Self.outcome(of: run)
         guard isFailed else { return nil }
