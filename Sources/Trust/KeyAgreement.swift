@@ -13,22 +13,12 @@ package final class AgreementKey {
 
     /// A new key from the system's generator.
     package convenience init() throws(TrustError) {
-        var secret = [UInt8](repeating: 0, count: Self.byteCount)
-        ErrorQueue.clear()
-        guard RAND_priv_bytes(&secret, Int32(secret.count)) == 1 else {
-            throw ErrorQueue.failure("draw random bytes for a key")
-        }
-        try self.init(secret: secret)
+        try self.init(secret: try newRawKey(byteCount: Self.byteCount))
     }
 
     /// - Throws: ``TrustError`` of code `invalidKey` unless there are 32 bytes.
     package init(secret: [UInt8]) throws(TrustError) {
-        guard secret.count == Self.byteCount else {
-            throw TrustError(.invalidKey, "a secret key has 32 bytes, and here are \(secret.count)")
-        }
-        ErrorQueue.clear()
-        guard let key = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, nil, secret, secret.count)
-        else { throw ErrorQueue.failure("make a key") }
+        let key = try privateKey(EVP_PKEY_X25519, secret, byteCount: Self.byteCount)
         var shown = [UInt8](repeating: 0, count: Self.byteCount)
         var count = shown.count
         guard EVP_PKEY_get_raw_public_key(key, &shown, &count) == 1, count == shown.count else {

@@ -10,23 +10,12 @@ package final class NodeKey {
 
     /// A new key from the system's generator.
     package convenience init() throws(TrustError) {
-        var seed = [UInt8](repeating: 0, count: PublicKey.byteCount)
-        ErrorQueue.clear()
-        guard RAND_priv_bytes(&seed, Int32(seed.count)) == 1 else {
-            throw ErrorQueue.failure("draw random bytes for a key")
-        }
-        try self.init(secret: seed)
+        try self.init(secret: try newRawKey(byteCount: PublicKey.byteCount))
     }
 
     /// - Throws: ``TrustError`` of code `invalidKey` unless there are 32 bytes.
     package init(secret: [UInt8]) throws(TrustError) {
-        guard secret.count == PublicKey.byteCount else {
-            throw TrustError(.invalidKey, "a secret key has 32 bytes, and here are \(secret.count)")
-        }
-        ErrorQueue.clear()
-        guard
-            let key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nil, secret, secret.count)
-        else { throw ErrorQueue.failure("make a key") }
+        let key = try privateKey(EVP_PKEY_ED25519, secret, byteCount: PublicKey.byteCount)
         guard let shown = rawPublicKey(key) else {
             EVP_PKEY_free(key)
             throw ErrorQueue.failure("read a public key")
@@ -93,4 +82,31 @@ func rawPublicKey(_ key: OpaquePointer?) -> PublicKey? {
     var count = bytes.count
     guard EVP_PKEY_get_raw_public_key(key, &bytes, &count) == 1 else { return nil }
     return try? PublicKey(bytes: Array(bytes.prefix(count)))
+}
+
+/// A secret key from the system's generator.
+func newRawKey(byteCount: Int) throws(TrustError) -> [UInt8] {
+    var secret = [UInt8](repeating: 0, count: byteCount)
+    ErrorQueue.clear()
+    guard RAND_priv_bytes(&secret, Int32(secret.count)) == 1 else {
+        throw ErrorQueue.failure("draw random bytes for a key")
+    }
+    return secret
+}
+
+/// A key of OpenSSL's, to be freed by the caller.
+///
+/// - Throws: ``TrustError`` of code `invalidKey` unless there are `byteCount` bytes.
+func privateKey(
+    _ type: Int32, _ secret: [UInt8], byteCount: Int
+) throws(TrustError) -> OpaquePointer {
+    guard secret.count == byteCount else {
+        throw TrustError(
+            .invalidKey, "a secret key has \(byteCount) bytes, and here are \(secret.count)")
+    }
+    ErrorQueue.clear()
+    guard let key = EVP_PKEY_new_raw_private_key(type, nil, secret, secret.count) else {
+        throw ErrorQueue.failure("make a key")
+    }
+    return key
 }
