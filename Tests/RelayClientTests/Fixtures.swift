@@ -163,7 +163,7 @@ final class StrangeServer: Sendable {
         }
         guard code else { throw FixtureError(description: "no listener: \(starling_errno())") }
         port = UInt16(bigEndian: address.sin_port)
-        Self.thread { [self] in serve(script) }
+        TestThread.start { [self] in serve(script) }
     }
 
     /// - Parameter text: an answer's head and body.
@@ -197,24 +197,6 @@ final class StrangeServer: Sendable {
         }
         for peer in open { close(peer) }
         close(listener)
-    }
-
-    private final class Body {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-
-    private static func thread(_ run: @escaping @Sendable () -> Void) {
-        var thread = pthread_t()
-        let box = Unmanaged.passRetained(Body(run)).toOpaque()
-        let code = pthread_create(
-            &thread, nil,
-            { raw in
-                if let raw { Unmanaged<Body>.fromOpaque(raw).takeRetainedValue().run() }
-                return nil
-            }, box)
-        precondition(code == 0, "the system gives a thread")
-        pthread_detach(thread)
     }
 }
 

@@ -1,4 +1,4 @@
-// Threads and child processes for tests that block.
+// Child processes for tests that block.
 
 import CPlatform
 import Synchronization
@@ -11,27 +11,6 @@ import Musl
 #else
 import Darwin
 #endif
-
-enum TestThread {
-    private final class Body {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-
-    /// A detached thread.
-    static func start(_ body: @escaping @Sendable () -> Void) {
-        var thread = pthread_t()
-        let box = Unmanaged.passRetained(Body(body)).toOpaque()
-        let code = pthread_create(
-            &thread, nil,
-            { raw in
-                if let raw { Unmanaged<Body>.fromOpaque(raw).takeRetainedValue().run() }
-                return nil
-            }, box)
-        precondition(code == 0, "the system gives a thread")
-        pthread_detach(thread)
-    }
-}
 
 /// Asks again and again until it is so, or the time is over.
 func eventually(withinSeconds seconds: Double = 30, _ condition: () throws -> Bool) rethrows -> Bool
