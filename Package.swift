@@ -65,6 +65,7 @@ let package = Package(
 
         // Layers, lowest first: a module imports only modules above this line of it.
         module("Values", []),
+        module("Threads", []),
         module("SQLite", ["CSQLite", "Values"]),
         module("CausalModel", ["Values"]),
         module("Codec", ["CausalModel", "Values", "CZstd", "CXXHash"]),
@@ -76,12 +77,13 @@ let package = Package(
         module(
             "Relay",
             [
-                "RelayProtocol", "SQLite", "Trust", "Values", "CMicroHTTPD", "CPostgreSQL",
-                "CPlatform",
+                "RelayProtocol", "SQLite", "Trust", "Values", "Threads", "CMicroHTTPD",
+                "CPostgreSQL", "CPlatform",
             ]),
         module(
-            "RelayClient", ["RelayProtocol", "Trust", "Codec", "Values", "CCurl", "CPlatform"]),
-        module("Discovery", ["CDNSSD", "CPlatform"]),
+            "RelayClient",
+            ["RelayProtocol", "Trust", "Codec", "Values", "Threads", "CCurl", "CPlatform"]),
+        module("Discovery", ["Threads", "CDNSSD", "CPlatform"]),
         module("Sync", ["Store", "Wire", "Codec", "CausalModel", "Values", "RelayProtocol"]),
         module(
             "Node",

@@ -1,6 +1,7 @@
 // Threads of the relay's own, for calls that block, and the queue through which work reaches them.
 
 internal import RelayProtocol
+internal import Threads
 
 #if canImport(Glibc)
 import Glibc
@@ -10,60 +11,22 @@ import Musl
 import Darwin
 #endif
 
-/// A thread that takes no signals: they belong to the program.
+/// A thread of the relay's own.
 final class RelayThread: Sendable {
-    private final class Body {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-
-    #if canImport(Darwin)
-    private nonisolated(unsafe) let thread: pthread_t
-    #else
-    private let thread: pthread_t
-    #endif
+    private let thread: SystemThread
 
     /// - Throws: ``RelayError`` when the system refuses the thread.
     init(_ run: @escaping @Sendable () -> Void) throws {
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setstacksize(&attributes, RelayLimits.threadStackBytes)
-        var all = sigset_t()
-        var before = sigset_t()
-        sigfillset(&all)
-        pthread_sigmask(SIG_SETMASK, &all, &before)
-        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-
-        let box = Unmanaged.passRetained(Body(run))
-        #if canImport(Darwin)
-        var made: pthread_t?
-        let entry: @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? = { raw in
-            Unmanaged<Body>.fromOpaque(raw).takeRetainedValue().run()
-            return nil
-        }
-        #else
-        var made = pthread_t()
-        let entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { raw in
-            if let raw { Unmanaged<Body>.fromOpaque(raw).takeRetainedValue().run() }
-            return nil
-        }
-        #endif
-        let code = pthread_create(&made, &attributes, entry, box.toOpaque())
-        var started: pthread_t?
-        if code == 0 { started = made }
-        guard let started else {
-            box.release()
+        do { thread = try SystemThread(stackBytes: RelayLimits.threadStackBytes, run) } catch {
             throw RelayError(
                 .failed,
-                "the system refused a thread (errno \(code)): raise the limit of processes for this user"
-            )
+                "the system refused a thread (errno \(error.number)): raise the limit of processes for "
+                    + "this user")
         }
-        thread = started
     }
 
     /// Waits until it has ended; to be called once.
-    func join() { pthread_join(thread, nil) }
+    func join() { thread.finish() }
 }
 
 /// Work for threads, in order.

@@ -3,6 +3,7 @@
 
 internal import CCurl
 internal import Synchronization
+internal import Threads
 
 /// Sends requests to one relay, several at a time: one can wait while another appends.
 ///
@@ -13,13 +14,19 @@ package final class HTTPClient: Sendable {
     package typealias Completion = @Sendable (Result<HTTPResponse, HTTPFailure>) -> Void
 
     private let engine: HTTPEngine
-    private let thread: ClientThread
+    private let thread: SystemThread
     private let isFinished = Mutex(false)
 
     /// - Throws: ``HTTPFailure`` when the system refuses a thread or memory.
     package init(_ settings: HTTPSettings) throws(HTTPFailure) {
-        guard let engine = HTTPEngine(settings), let thread = ClientThread({ engine.run() }) else {
-            throw HTTPFailure(.noAnswer, "the system has no room for an HTTP client")
+        let bytes = RelayClientLimits.threadStackBytes
+        guard let engine = HTTPEngine(settings),
+            let thread = try? SystemThread(stackBytes: bytes, { engine.run() })
+        else {
+            throw HTTPFailure(
+                .noAnswer,
+                "the system has no room for an HTTP client: free memory, or raise the limit of processes "
+                    + "for this user")
         }
         self.engine = engine
         self.thread = thread

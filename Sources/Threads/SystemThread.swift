@@ -1,4 +1,5 @@
-// The thread of an HTTP client, and its clock.
+// A thread of the system for calls that block. The cooperative pool has as few threads as the machine has
+// cores, and must never wait.
 
 #if canImport(Glibc)
 import Glibc
@@ -8,8 +9,15 @@ import Musl
 import Darwin
 #endif
 
-/// A thread that takes no signals: they belong to the program.
-final class ClientThread: Sendable {
+/// The system gives no thread: too many run already.
+package struct ThreadRefusal: Error {
+    /// errno.
+    package let number: Int32
+}
+
+/// A thread that takes no signals: they belong to the program. Either ``finish()`` or ``detach()`` is to be
+/// called once.
+package final class SystemThread: Sendable {
     private final class Body {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
@@ -21,12 +29,13 @@ final class ClientThread: Sendable {
     private let thread: pthread_t
     #endif
 
-    /// nil when the system refuses the thread.
-    init?(_ run: @escaping @Sendable () -> Void) {
+    package init(
+        stackBytes: Int, _ run: @escaping @Sendable () -> Void
+    ) throws(ThreadRefusal) {
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
         defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setstacksize(&attributes, RelayClientLimits.threadStackBytes)
+        pthread_attr_setstacksize(&attributes, stackBytes)
         var all = sigset_t()
         var before = sigset_t()
         sigfillset(&all)
@@ -52,31 +61,20 @@ final class ClientThread: Sendable {
         if code == 0 { started = made }
         guard let started else {
             box.release()
-            return nil
+            throw ThreadRefusal(number: code)
         }
         thread = started
     }
 
-    /// Whether the caller runs on it.
-    var isCurrent: Bool { pthread_equal(thread, pthread_self()) != 0 }
-
-    /// Waits until it has ended, or, on the thread itself, lets it end alone. To be called once.
-    func finish() {
-        if isCurrent { pthread_detach(thread) } else { pthread_join(thread, nil) }
-    }
-}
-
-enum ClientClock {
-    static var monotonic: Milliseconds {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    /// Waits until it has ended, or, on the thread itself, lets it end alone.
+    package func finish() {
+        if pthread_equal(thread, pthread_self()) != 0 {
+            detach()
+        } else {
+            pthread_join(thread, nil)
+        }
     }
 
-    /// Since 1970.
-    static var wallSeconds: Int64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec)
-    }
+    /// Nobody waits for it.
+    package func detach() { pthread_detach(thread) }
 }
