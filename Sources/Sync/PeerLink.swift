@@ -77,6 +77,8 @@ final class PeerLink {
     /// The look at the replica that the state waits for.
     var stateLook = Int.max
     var told: StatementMessage?
+    /// The count of news that was looked at for this peer.
+    var newsSeen: Int?
     /// The fingerprints of both sides when the structures were last sent.
     var schemaSent: (own: UInt64, theirs: UInt64?)?
     /// Structures that came while the peer's changes were not taken: they come once.

@@ -101,9 +101,6 @@ extension SyncEngine {
                 peer.pending.append(.adoptSchema(fingerprint: 0, description))
                 peer.hasMore = true
             }
-            if let told = peer.told, told.accepts != mayWrite(peer) {
-                wantStatement(peer, at: now + SyncLimits.statementDelayMilliseconds)
-            }
             guard takesPart, let stated = peer.session.stated else { continue }
             switch standing(of: peer) {
             case .joined:

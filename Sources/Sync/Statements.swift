@@ -5,6 +5,22 @@ internal import CausalModel
 internal import Store
 internal import Wire
 
+/// How a replica takes part, beside what it has: the part of a statement that no summary holds.
+struct Manner: Equatable {
+    var joined: Dot?
+    var continued: [Origin]
+    var canLead: Bool
+    var forwards: Bool
+}
+
+extension Manner {
+    init(_ told: StatementMessage) {
+        self.init(
+            joined: told.joined, continued: told.continued, canLead: told.canLead,
+            forwards: told.forwards)
+    }
+}
+
 extension SyncEngine {
     // MARK: Telling
 
@@ -20,7 +36,8 @@ extension SyncEngine {
             peer.isStateDue = false
             send(.state(statement(for: peer, own, choice: peer.ownChoice)), peer, now)
         }
-        guard peer.isActive else { return }
+        // Nothing goes before the state that opens the session.
+        guard peer.isActive, peer.told != nil else { return }
         announceSchema(peer, own, now)
         if let due = peer.noteDueAt, due <= now { noteNow(peer, now) }
         guard let due = peer.statementDueAt, due <= now else { return }
@@ -30,13 +47,9 @@ extension SyncEngine {
             peer.statementDueAt = max(refreshAt, now + 1)
             return
         }
-        let isNews =
-            peer.told.map {
-                !$0.says(own) || $0.accepts != mayWrite(peer) || $0.joined != ownJoin(own)
-                    || $0.canLead != canLead
-                    || $0.forwards != forwards
-            } ?? true
-        guard isNews || peer.isStatementForced || peer.creditOwed > 0 else { return }
+        guard isNews(for: peer, own) || peer.isStatementForced || peer.creditOwed > 0 else {
+            return
+        }
         peer.isStatementForced = false
         peer.lastStatementAt = now
         let credit = peer.creditOwed
@@ -44,16 +57,51 @@ extension SyncEngine {
         send(.statement(statement(for: peer, own, credit: credit)), peer, now)
     }
 
+    /// Whether `peer` would learn something from a statement.
+    private func isNews(for peer: PeerLink, _ own: ReplicaSummary) -> Bool {
+        guard let told = peer.told else { return true }
+        return !told.says(own) || told.accepts != mayWrite(peer)
+            || Manner(told) != manner(of: own)
+    }
+
+    private func manner(of own: ReplicaSummary) -> Manner {
+        Manner(
+            joined: ownJoin(own), continued: replica.continuedOrigins, canLead: canLead,
+            forwards: forwards)
+    }
+
+    /// Plans a statement for every peer that was told something else. Much can change while a peer's own
+    /// state is on its way, and nobody looks at it then: so it is done here alone, for all causes.
+    func noteNews(_ now: Milliseconds) {
+        guard let own else { return }
+        let present = manner(of: own)
+        if present != manner {
+            manner = present
+            newsCount += 1
+        }
+        for peer in sortedLinks where peer.isActive && peer.told != nil {
+            let hasNewRole = peer.told?.accepts != mayWrite(peer)
+            guard peer.newsSeen != newsCount || hasNewRole else { continue }
+            peer.newsSeen = newsCount
+            guard isNews(for: peer, own) else { continue }
+            // Under another origin nothing is sent before that is said.
+            let isUrgent = peer.told.map { $0.origin != own.origin } ?? false
+            wantStatement(
+                peer, at: now + (isUrgent ? 0 : SyncLimits.statementDelayMilliseconds))
+        }
+    }
+
     private func statement(
         for peer: PeerLink, _ own: ReplicaSummary, choice: UInt64 = 0, credit: Int = 0
     ) -> StatementMessage {
         var statement = StatementMessage(own, choice: choice, credit: credit)
+        let manner = manner(of: own)
         statement.accepts = mayWrite(peer)
-        statement.joined = ownJoin(own)
-        statement.continued = replica.continuedOrigins
+        statement.joined = manner.joined
+        statement.continued = manner.continued
         statement.hasUnsettled = own.hasUnsettled
-        statement.canLead = canLead
-        statement.forwards = forwards
+        statement.canLead = manner.canLead
+        statement.forwards = manner.forwards
         peer.told = statement
         return statement
     }

@@ -71,6 +71,9 @@ package final class SyncEngine {
     /// When deleted rows are looked at next; nil while nothing was learned since.
     var collectAt: Milliseconds?
     var lastCollectAt: Milliseconds?
+    /// Counts what peers may have to be told: a new look at the replica, another way to take part.
+    var newsCount = 0
+    var manner: Manner?
     /// The one link that bulk rows are fetched from.
     var pulling: LinkID?
 
@@ -294,6 +297,7 @@ package final class SyncEngine {
         keepStanding(now)
         settleStandings(now)
         if let due = refreshAt, due <= now { refresh(now) }
+        noteNews(now)
         for peer in sortedLinks { announce(peer, now) }
         schedulePulls(now)
         for peer in sortedLinks where peer.isActive { push(peer, now) }
@@ -334,7 +338,10 @@ package final class SyncEngine {
             let previous = own
             own = summary
             wantCollection(now)
-            if previous != summary { ownChanged(summary, after: previous, now) }
+            if previous != summary {
+                newsCount += 1
+                ownChanged(summary, after: previous, now)
+            }
         } catch {
             let isBusy = isRetryable(error)
             wantRefresh(at: now + (isBusy ? refreshDelay : SyncLimits.storeTroubleMilliseconds))
@@ -347,13 +354,6 @@ package final class SyncEngine {
         _ summary: ReplicaSummary, after previous: ReplicaSummary?, _ now: Milliseconds
     ) {
         for peer in sortedLinks where peer.isActive {
-            // Under another origin nothing is sent before that is said.
-            if let told = peer.told, told.origin != summary.origin { wantStatement(peer, at: now) }
-            if peer.told.map({
-                !$0.says(summary) || $0.accepts != mayWrite(peer) || $0.joined != ownJoin(summary)
-            }) ?? true {
-                wantStatement(peer, at: now + SyncLimits.statementDelayMilliseconds)
-            }
             compareDigests(peer, now)
         }
         guard summary.floor != previous?.floor else { return }

@@ -90,6 +90,10 @@ final class SimulatedMembers {
     }
 
     func noteJoined(_ node: String, _ origin: Origin, isAlone: Bool) throws {
+        if node == machine.simulation.founder.name {
+            // Its row did not come before all went back.
+            try write("INSERT OR IGNORE INTO members VALUES('\(node)', 'writer', '')")
+        }
         let others = isAlone ? "''" : "origin"
         try write(
             "UPDATE members SET origin = CASE node WHEN '\(node)' THEN '\(origin.hex)' ELSE "

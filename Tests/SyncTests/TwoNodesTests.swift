@@ -31,4 +31,19 @@ import Wire
         #expect(cluster.network.run(for: 1_000) { cluster.replicas[1].value("key") == "value" })
         #expect(cluster.network.now - start <= 2)
     }
+    /// Whatever changes while two nodes greet each other is known to both soon, at whichever moment.
+    @Test func newsInTheMiddleOfAGreetingArrive() {
+        for moment in Milliseconds(0)..<60 {
+            let cluster = Cluster(2)
+            cluster.network.latencyRange = 5...20
+            cluster.network.discoverAll()
+            cluster.network.run(for: moment)
+            for node in cluster.nodes {
+                cluster.network.enter(node) { $0.setForwards(true, now: cluster.network.now) }
+            }
+            cluster.network.run(for: 5_000)
+            #expect(cluster.nodes[0].engine.forwardingPeers == ["node1"], "after \(moment) ms")
+            #expect(cluster.nodes[1].engine.forwardingPeers == ["node0"], "after \(moment) ms")
+        }
+    }
 }

@@ -244,6 +244,15 @@ final class Members {
     /// Notes that a member takes part under `origin` from now on; `isAlone`: and nobody else does.
     func noteJoined(_ node: String, _ origin: Origin, isAlone: Bool) throws {
         try write { program in
+            if let introducer, introducer.key.node == node, byNode[node] == nil {
+                // This node received half a list before all went back: the row would never come.
+                let member = Member(
+                    key: introducer.key, name: introducer.name, role: .writer, introducer: node,
+                    sinceMilliseconds: WallClock.milliseconds())
+                try program.run(
+                    "INSERT INTO \(Self.table)(\(Self.columns)) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    member.row)
+            }
             try program.run(
                 """
                 UPDATE \(Self.table) SET origin = CASE WHEN node = ?1 THEN ?2 ELSE '' END

@@ -8,7 +8,6 @@ extension SyncEngine {
     package func setForwards(_ forwards: Bool, now: Milliseconds) {
         guard forwards != self.forwards else { return }
         self.forwards = forwards
-        for peer in sortedLinks where peer.isActive { wantStatement(peer, at: now) }
         tick(now)
     }
 

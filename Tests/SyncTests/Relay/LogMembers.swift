@@ -214,19 +214,22 @@ final class LogCluster {
         try members[index].app.query("SELECT id, text, size, length(body) FROM notes ORDER BY id")
     }
 
-    func expectEqual(_ comment: String = "", sourceLocation: SourceLocation = #_sourceLocation)
-        throws
-    {
+    /// What differs between the members, or was written and is nowhere; empty when all is well.
+    func differences() throws -> [String] {
         let first = try rows(0)
         let keys = Set(
             first.compactMap { row in
                 if case .text(let bytes) = row[0] { return String(decoding: bytes, as: UTF8.self) }
                 return nil
             })
-        let text = Comment(rawValue: "seed \(seed) \(comment)")
-        #expect(written.isSubset(of: keys), text, sourceLocation: sourceLocation)
-        for index in members.indices {
-            #expect(try rows(index) == first, text, sourceLocation: sourceLocation)
+        var found = written.subtracting(keys).sorted().map { "seed \(seed): \($0) is lost" }
+        for index in members.indices where try rows(index) != first {
+            found.append("seed \(seed): members 0 and \(index) differ")
         }
+        return found
+    }
+
+    func expectEqual(sourceLocation: SourceLocation = #_sourceLocation) throws {
+        #expect(try differences() == [], sourceLocation: sourceLocation)
     }
 }
