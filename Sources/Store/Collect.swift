@@ -35,10 +35,13 @@ package struct CollectOutcome: Sendable, Equatable {
     package var rows: Int
     /// One transaction looked at as many rows as it may: there can be more.
     package var hasMore: Bool
+    /// Deleted rows are still there.
+    package var keepsRows: Bool
 
-    package init(rows: Int, hasMore: Bool) {
+    package init(rows: Int, hasMore: Bool, keepsRows: Bool) {
         self.rows = rows
         self.hasMore = hasMore
+        self.keepsRows = keepsRows
     }
 }
 
@@ -76,9 +79,10 @@ extension Replica {
     /// origins + rows that wait under a dot that all members have).
     package func collect(_ group: StabilityGroup) throws -> CollectOutcome {
         try translated {
-            let nothing = CollectOutcome(rows: 0, hasMore: false)
+            let keepsRows = try hasDeletedRows
+            let nothing = CollectOutcome(rows: 0, hasMore: false, keepsRows: keepsRows)
             // Most often there is nothing to do, and no lock is taken for it.
-            guard try !isJoining && hasDeletedRows && !hasRowsOfRemoved(),
+            guard try !isJoining && keepsRows && !hasRowsOfRemoved(),
                 let stable = try stableVector(group),
                 try !candidates(stable, group, limit: 1).isEmpty
             else { return nothing }
@@ -87,12 +91,15 @@ extension Replica {
                 guard let stable = try stableVector(group) else { return nothing }
                 let found = try candidates(stable, group, limit: bounds.collectRowsMax)
                 let rows = try collect(found, stable)
-                return CollectOutcome(rows: rows, hasMore: found.count == bounds.collectRowsMax)
+                return CollectOutcome(
+                    rows: rows, hasMore: found.count == bounds.collectRowsMax,
+                    keepsRows: try hasDeletedRows)
             }
         }
     }
 
-    private var hasDeletedRows: Bool {
+    /// Whether any deleted row is kept. Complexity: O(1).
+    package var hasDeletedRows: Bool {
         get throws {
             let probe = try connection.cached("SELECT 1 FROM _starling_deleted LIMIT 1")
             defer { probe.reset() }

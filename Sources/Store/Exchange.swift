@@ -135,6 +135,30 @@ package struct ApplyOutcome: Sendable, Equatable {
     }
 }
 
+/// The latest statement of one peer, as it was noted.
+package struct PeerStatement: Sendable, Equatable {
+    package var node: String
+    package var name: String
+    package var vector: VersionVector
+    /// What it numbered under then; nil when that was not noted.
+    package var origin: Origin?
+    /// When it was heard, in Unix time; 0 when it was never met.
+    package var seenMilliseconds: Int64
+    /// How long ago that is, by this machine's clock.
+    package var ageMilliseconds: Int64
+
+    package init(
+        node: String, name: String, vector: VersionVector, origin: Origin?,
+        seenMilliseconds: Int64, ageMilliseconds: Int64
+    ) {
+        self.node = node
+        self.name = name
+        self.vector = vector
+        self.origin = origin
+        self.seenMilliseconds = seenMilliseconds
+        self.ageMilliseconds = ageMilliseconds
+    }
+}
 /// The store as a session needs it. Calls are synchronous and short (tens of milliseconds).
 ///
 /// Errors are `StoreError`; a busy database is one with `isRetryable`: try again shortly.
@@ -170,6 +194,23 @@ package protocol SyncReplica: AnyObject {
     func noteStatement(
         of peer: String, name: String, origin: Origin, vector: VersionVector
     ) throws
+
+    /// The latest statements that were noted, by node id. Complexity: O(peers × origins).
+    func peerStatements() throws -> [PeerStatement]
+
+    /// Remembers what somebody else has heard of a member, unless more was heard of it here.
+    ///
+    /// - Parameters:
+    ///   - vector: nil when only the time counts.
+    ///   - ageMilliseconds: how long ago it was heard.
+    /// - Returns: whether its vector is new.
+    func noteReport(
+        of node: String, name: String, origin: Origin, vector: VersionVector?,
+        ageMilliseconds: Int64
+    ) throws -> Bool
+
+    /// Whether any deleted row is kept for others. Complexity: O(1).
+    var hasDeletedRows: Bool { get throws }
 
     /// Whether a peer says less than it said before under the same origin: its file went back.
     func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool

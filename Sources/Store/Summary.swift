@@ -6,17 +6,6 @@ internal import Codec
 internal import SQLite
 internal import Values
 
-/// What a peer said last of where it stands.
-package struct PeerStatement: Sendable, Equatable {
-    package var node: String
-    package var name: String
-    package var vector: VersionVector
-    /// What it numbered under then; nil when that was not noted.
-    package var origin: Origin?
-    /// Unix time; 0 when it was never met.
-    package var seenMilliseconds: Int64
-}
-
 extension Replica: SyncReplica {
     package func summary() throws -> ReplicaSummary {
         try fold()
@@ -128,6 +117,40 @@ extension Replica: SyncReplica {
         }
     }
 
+    package func noteReport(
+        of node: String, name: String, origin: Origin, vector: VersionVector?,
+        ageMilliseconds: Int64
+    ) throws -> Bool {
+        let held = try peerStatements().first { $0.node == node }
+        let isKnown = held?.origin == origin
+        // Of two that are both true the greater is the later one.
+        let isNew =
+            vector.map { vector in
+                guard isKnown, let held else { return true }
+                return vector != held.vector && vector.covers(held.vector)
+            } ?? false
+        let seen = max(
+            1, environment.wallClock() - ageMilliseconds, isKnown ? held?.seenMilliseconds ?? 0 : 0)
+        guard let kept = isNew ? vector : held?.vector,
+            isNew || isKnown && seen - (held?.seenMilliseconds ?? 0) >= Self.seenMillisecondsMin
+        else { return false }
+        try translated {
+            try connection.run(
+                """
+                INSERT OR REPLACE INTO _starling_peer(node, name, vector, seen, origin)
+                VALUES(?1, ?2, ?3, ?4, ?5)
+                """,
+                [
+                    .string(node), .string(held.map(\.name) ?? name), .blob(kept.encoded),
+                    .integer(seen), .blob(origin.bytes),
+                ])
+        }
+        return isNew
+    }
+
+    /// A write for nothing but the time is worth it after an hour.
+    private static let seenMillisecondsMin: Int64 = 3_600_000
+
     package func hasGoneBack(
         _ peer: String, origin: Origin, vector: VersionVector
     ) throws -> Bool {
@@ -138,7 +161,8 @@ extension Replica: SyncReplica {
 
     /// The latest statement of every peer that was ever met, by node id.
     package func peerStatements() throws -> [PeerStatement] {
-        try translated {
+        let now = environment.wallClock()
+        return try translated {
             try connection.query(
                 "SELECT node, name, vector, seen, origin FROM _starling_peer ORDER BY node"
             )
@@ -152,7 +176,7 @@ extension Replica: SyncReplica {
                     node: String(decoding: node, as: UTF8.self),
                     name: String(decoding: name, as: UTF8.self),
                     vector: try VersionVector(decoding: vector), origin: origin,
-                    seenMilliseconds: seen)
+                    seenMilliseconds: seen, ageMilliseconds: now - seen)
             }
         }
     }

@@ -27,6 +27,7 @@ extension SyncEngine {
         do {
             let outcome = try replica.collect(known.stabilityGroup(without: configuration.node))
             if outcome.hasMore { collectAt = now + SyncLimits.collectSliceMilliseconds }
+            if outcome.keepsRows { wantReports(now) }
             guard outcome.rows > 0 else { return }
             // The floor has risen: the summary tells.
             wantRefresh(at: now)

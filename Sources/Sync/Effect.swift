@@ -17,6 +17,10 @@ package enum Effect: Sendable, Equatable {
     case apply(ChunkMessage, HeaderMessage)
     case finish(HeaderMessage)
     case applyWhole(ChunkMessage, HeaderMessage)
+    /// The peer wants to know where these members stand.
+    case asked([String])
+    /// It says where others stand.
+    case reported([StatementReport])
     /// The peer ended the connection.
     case left(GoodbyeMessage)
     /// Tell the peer why and end the connection.

@@ -43,6 +43,11 @@ package enum SyncLimits {
     /// Deleted rows are looked at at most this often, and slice by slice when many can go.
     package static let collectGapMilliseconds: Milliseconds = 5_000
     package static let collectSliceMilliseconds: Milliseconds = 20
+    /// How often peers are asked where members stand that are not linked: sooner while deleted rows wait for
+    /// them and something is learned.
+    package static let askMilliseconds: ClosedRange<Milliseconds> = 60_000...3_600_000
+    /// Between two answers to one peer.
+    package static let answerMilliseconds: Milliseconds = 5_000
 
     // MARK: Store
     package static let storeRetryMilliseconds: ClosedRange<Milliseconds> = 5...200

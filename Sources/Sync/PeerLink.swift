@@ -90,6 +90,8 @@ final class PeerLink {
     /// The origin that the host was told.
     var author: Origin?
     var noteDueAt: Milliseconds?
+    /// Not before: it asked where others stand, and was answered.
+    var answerAt: Milliseconds = .min
     var lastNoteAt: Milliseconds?
 
     // Facts for people.

@@ -107,6 +107,8 @@ extension SyncEngine {
             peer.interrupted = nil
             peer.want = want
         case .credited: break
+        case .asked(let nodes): try answer(nodes, peer, now)
+        case .reported(let reports): if mayWrite(peer) { try take(reports, now) }
         case .apply(_, let header), .finish(let header), .applyWhole(_, let header):
             guard mayWrite(peer), peer.session.incoming?.isRefused != true else {
                 return drop(effect, peer, now)

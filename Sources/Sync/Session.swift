@@ -205,6 +205,8 @@ package struct Session: Sendable {
             if statement.credit > 0 { effects.append(try take(credit: statement.credit)) }
             return effects
         case .credit(let count): return [try take(credit: count)]
+        case .ask(let nodes): return [.asked(nodes)]
+        case .reports(let reports): return [.reported(reports)]
         case .deltaBegin(let header):
             try begin(header)
             return []

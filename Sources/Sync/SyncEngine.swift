@@ -71,6 +71,7 @@ package final class SyncEngine {
     /// When deleted rows are looked at next; nil while nothing was learned since.
     var collectAt: Milliseconds?
     var lastCollectAt: Milliseconds?
+    var asking = AskingState()
     /// Counts what peers may have to be told: a new look at the replica, another way to take part.
     var newsCount = 0
     var manner: Manner?
@@ -303,12 +304,14 @@ package final class SyncEngine {
         for peer in sortedLinks where peer.isActive { push(peer, now) }
         reissueLost(now)
         collect(now)
+        askForReports(now)
         plannedWake = earliestDeadline(now)
     }
 
     private func earliestDeadline(_ now: Milliseconds) -> Milliseconds? {
         var earliest = min(refreshAt ?? .max, book.nextDeadline ?? .max, reissueDeadline)
         earliest = min(earliest, collectAt ?? .max, standingDeadline ?? .max)
+        earliest = min(earliest, asking.dueAt ?? .max)
         for peer in links.values {
             earliest = min(earliest, peer.session.nextDeadline)
             earliest = min(earliest, peer.hasMore ? now : peer.blockedUntil ?? .max)

@@ -24,6 +24,8 @@ package enum WireLimits {
     package static let nodeBytesMax = 128
     /// Earlier origins in one statement.
     package static let continuedMax = 64
+    /// Statements of others in one message.
+    package static let reportsMax = 64
     package static let nameBytesMax = 256
     package static let goodbyeTextBytesMax = 1024
     /// Data items in a description of tables: each takes a byte on the wire and some fifty here.

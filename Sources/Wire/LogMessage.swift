@@ -229,16 +229,26 @@ package struct LogStanding: Sendable, Equatable {
     package var vector: VersionVector
     /// It lacks something that the log takes for granted: let the next delta begin at its vector.
     package var wants: Bool
+    /// What its author numbers under; nil when what it says of its vector does not count for collecting.
+    package var origin: Origin?
+    /// Where members on its network stand who do not speak here themselves.
+    package var reports: [StatementReport]
 
-    package init(vector: VersionVector, wants: Bool) {
+    package init(
+        vector: VersionVector, wants: Bool, origin: Origin? = nil, reports: [StatementReport] = []
+    ) {
         self.vector = vector
         self.wants = wants
+        self.origin = origin
+        self.reports = reports
     }
 
     var item: CBOR {
         var fields = Fields()
         fields["v"] = .bytes(encodeVector(vector))
         if wants { fields["w"] = .bool(true) }
+        if let origin { fields["o"] = .bytes(origin.bytes) }
+        if !reports.isEmpty { fields["r"] = StatementReport.item(of: reports) }
         return fields.item
     }
 
@@ -246,5 +256,7 @@ package struct LogStanding: Sendable, Equatable {
         let fields = try Fields(item)
         vector = try fields.vector("v")
         wants = fields["w"] == nil ? false : try fields.flag("w")
+        origin = fields["o"] == nil ? nil : try fields.origin("o")
+        reports = fields["r"] == nil ? [] : try StatementReport.list(fields["r"])
     }
 }

@@ -18,6 +18,9 @@ package enum Message: Sendable, Equatable {
     case ping(UInt64)
     case pong(UInt64)
     case goodbye(GoodbyeMessage)
+    /// Where do these members stand, as far as the peer has heard?
+    case ask([String])
+    case reports([StatementReport])
     /// A message of a later version that may be ignored.
     case ignorable(kind: UInt8)
 
@@ -40,6 +43,8 @@ package enum Message: Sendable, Equatable {
         /// The last piece of a long message.
         static let lastPart: UInt8 = 15
         static let optionalMin: UInt8 = 128
+        static let ask: UInt8 = 128
+        static let reports: UInt8 = 129
     }
 
     /// The whole message; see ``MessageFrames`` for what goes onto a link.
@@ -74,6 +79,14 @@ package enum Message: Sendable, Equatable {
         case .ping(let number): return (Kind.ping, Message.single(number))
         case .pong(let number): return (Kind.pong, Message.single(number))
         case .goodbye(let goodbye): return (Kind.goodbye, goodbye.item)
+        case .ask(let nodes):
+            var fields = Fields()
+            fields["n"] = .array(nodes.prefix(WireLimits.reportsMax).map { .text($0) })
+            return (Kind.ask, fields.item)
+        case .reports(let reports):
+            var fields = Fields()
+            fields["r"] = StatementReport.item(of: reports)
+            return (Kind.reports, fields.item)
         case .ignorable(let kind): return (max(kind, Kind.optionalMin), .map([:]))
         }
     }
@@ -89,11 +102,11 @@ package enum Message: Sendable, Equatable {
     /// - Throws: ``WireError`` for anything that ``encoded`` cannot have made.
     package init(decoding bytes: [UInt8]) throws(WireError) {
         guard let kind = bytes.first else { throw WireError(.malformed, "a message is empty") }
-        if kind >= Kind.optionalMin {
+        if kind > Kind.reports {
             self = .ignorable(kind: kind)
             return
         }
-        guard (Kind.hello...Kind.goodbye).contains(kind) else {
+        guard (Kind.hello...Kind.goodbye).contains(kind) || kind >= Kind.optionalMin else {
             throw WireError(.unknownKind, "message kind \(kind) is unknown to this version")
         }
         let item: CBOR
@@ -105,6 +118,12 @@ package enum Message: Sendable, Equatable {
             throw WireError(error.code == .tooLarge ? .tooLarge : .malformed, error.message)
         }
         self = try Message.decoded(kind, item)
+    }
+
+    private static func askedNodes(_ item: CBOR) throws(WireError) -> [String] {
+        guard let items = try Fields(item)["n"]?.arrayValue, items.count <= WireLimits.reportsMax
+        else { throw WireError(.malformed, "a list of members is missing or too long") }
+        return items.compactMap(\.textValue)
     }
 
     private static func decoded(_ kind: UInt8, _ item: CBOR) throws(WireError) -> Message {
@@ -133,6 +152,8 @@ package enum Message: Sendable, Equatable {
         case Kind.statement: return .statement(try StatementMessage(item))
         case Kind.ping: return .ping(try Fields(item).number("n"))
         case Kind.pong: return .pong(try Fields(item).number("n"))
+        case Kind.ask: return .ask(try askedNodes(item))
+        case Kind.reports: return .reports(try StatementReport.list(try Fields(item)["r"]))
         default: return .goodbye(try GoodbyeMessage(item))
         }
     }

@@ -19,7 +19,7 @@ import Trust
     private func statement(_ member: Member, seen: Int64) -> PeerStatement {
         PeerStatement(
             node: member.node, name: member.name, vector: VersionVector(), origin: nil,
-            seenMilliseconds: seen)
+            seenMilliseconds: seen, ageMilliseconds: 0)
     }
 
     @Test func whoWasNotSeenForNinetyDaysIsOverdue() throws {

@@ -236,6 +236,21 @@ final class ObservedReplica: SyncReplica {
         }
     }
 
+    func peerStatements() throws -> [PeerStatement] { try alive { try inner.peerStatements() } }
+
+    func noteReport(
+        of node: String, name: String, origin: Origin, vector: VersionVector?,
+        ageMilliseconds: Int64
+    ) throws -> Bool {
+        try alive {
+            try inner.noteReport(
+                of: node, name: name, origin: origin, vector: vector,
+                ageMilliseconds: ageMilliseconds)
+        }
+    }
+
+    var hasDeletedRows: Bool { get throws { try alive { try inner.hasDeletedRows } } }
+
     func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool {
         try alive { try inner.hasGoneBack(peer, origin: origin, vector: vector) }
     }

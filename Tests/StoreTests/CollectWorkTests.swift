@@ -185,4 +185,40 @@ private let tasks = """
         cluster[0].replica = try cluster.open(cluster[0].path)
         #expect(try cluster[0].replica.verify() == [])
     }
+
+    /// What others have heard of a member counts, unless more was heard of it here.
+    @Test func reportsOfOthersAreNotedOnlyForward() throws {
+        let cluster = try filled(2, rows: 3)
+        let replica = cluster[0].replica
+        let hour: Int64 = 3_600_000
+        let origin = cluster[1].replica.origin
+        let (low, high) = (
+            VersionVector([(origin, UInt64(1))]), VersionVector([(origin, UInt64(2))])
+        )
+        func held() throws -> PeerStatement? {
+            try replica.peerStatements().first { $0.node == "far" }
+        }
+        func note(_ vector: VersionVector?, _ origin: Origin, age: Int64) throws -> Bool {
+            try replica.noteReport(
+                of: "far", name: "Far", origin: origin, vector: vector, ageMilliseconds: age)
+        }
+        // A time alone says nothing of who was never heard of.
+        #expect(try !note(nil, origin, age: 0) && held() == nil)
+        #expect(try note(high, origin, age: 100 * hour))
+        #expect(try held()?.vector == high && held()?.ageMilliseconds == 100 * hour)
+        #expect(try !note(low, origin, age: 90 * hour))
+        #expect(try held()?.vector == high)
+        // It was seen since: that is worth a write after an hour, and never goes back.
+        #expect(try !note(nil, origin, age: 5 * hour))
+        #expect(try held()?.ageMilliseconds == 5 * hour && held()?.vector == high)
+        #expect(try !note(high, origin, age: 50 * hour))
+        #expect(try held()?.ageMilliseconds == 5 * hour)
+        #expect(try !note(high, origin, age: 5 * hour - 1_000))
+        #expect(try held()?.ageMilliseconds == 5 * hour)
+        // Under another origin it begins anew, also when it has less.
+        let other = Origin(high: 9, low: 9)
+        #expect(try note(low, other, age: 200 * hour))
+        #expect(try held()?.origin == other && held()?.vector == low)
+        #expect(try held()?.name == "Far")
+    }
 }

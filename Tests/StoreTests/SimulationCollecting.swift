@@ -36,7 +36,7 @@ extension Simulation {
             }
         }
         let others = Set(members.map(\.name)).subtracting([members[index].name])
-        var outcome = CollectOutcome(rows: 0, hasMore: false)
+        var outcome = CollectOutcome(rows: 0, hasMore: false, keepsRows: false)
         try retried {
             outcome = try members[index].replica.collect(
                 StabilityGroup(writers: others, readers: [], removals: VersionVector()))

@@ -195,14 +195,14 @@ private final class Roles {
         peer.greet()
         peer.say(.state(unsettled))
         peer.advance(1_000)
-        #expect(peer.replica.statements["raw"] == (keepsCount ? nil : vector))
+        #expect(peer.replica.stated["raw"]?.vector == (keepsCount ? nil : vector))
         unsettled.vector = VersionVector([(RawPeer.origin, UInt64(4))])
         peer.say(.statement(unsettled))
         peer.advance(1_000)
-        #expect(peer.replica.statements["raw"] == (keepsCount ? nil : unsettled.vector))
+        #expect(peer.replica.stated["raw"]?.vector == (keepsCount ? nil : unsettled.vector))
         unsettled.hasUnsettled = false
         peer.say(.statement(unsettled))
         peer.advance(1_000)
-        #expect(peer.replica.statements["raw"] == unsettled.vector)
+        #expect(peer.replica.stated["raw"]?.vector == unsettled.vector)
     }
 }

@@ -26,7 +26,7 @@ final class MemoryReplica: SyncReplica {
     private(set) var vector = VersionVector()
     private(set) var floor = VersionVector()
     private(set) var rows: [String: Row] = [:]
-    private(set) var statements: [String: VersionVector] = [:]
+    var stated: [String: PeerStatement] = [:]
     private(set) var columns: Set<String> = ["value"]
     private var resumePoints: [Origin: ResumePoint] = [:]
     private var journal: [(key: String, value: String?)] = []
@@ -258,12 +258,6 @@ final class MemoryReplica: SyncReplica {
         return columns != before
     }
 
-    func noteStatement(
-        of peer: String, name: String, origin: Origin, vector: VersionVector
-    ) throws {
-        statements[peer] = vector
-    }
-
     func takeNewOrigin(because reason: String) throws {
         fold()
         newOrigins.append(reason)
@@ -278,9 +272,9 @@ final class MemoryReplica: SyncReplica {
         try mayFail()
         fold()
         collections.append((writers, readers, removals))
-        let stated = writers.union(readers).map { statements[$0] ?? VersionVector() }
+        let stated = writers.union(readers).map { self.stated[$0]?.vector ?? VersionVector() }
         let isStable =
-            writers.allSatisfy { vector.covers(statements[$0] ?? vector) }
+            writers.allSatisfy { vector.covers(self.stated[$0]?.vector ?? vector) }
             && stated.allSatisfy { $0.covers(removals) }
         let gone = rows.filter { _, row in
             isStable && row.kernel.isDeleted && row.context.isEmpty
@@ -290,7 +284,7 @@ final class MemoryReplica: SyncReplica {
             floor.join(VersionVector(row.kernel.writes.map { ($0.dot.origin, $0.dot.number) }))
             rows[key] = nil
         }
-        return CollectOutcome(rows: gone.count, hasMore: false)
+        return CollectOutcome(rows: gone.count, hasMore: false, keepsRows: hasDeletedRows)
     }
 
     // MARK: Rows as bytes

@@ -55,8 +55,8 @@ private final class Tally {
         cluster.write(0, "key", "value")
         cluster.network.run(for: 5_000)
         #expect(tally.kinds == ["wholeDelta": 1, "statement": 1])
-        #expect(cluster.replicas[1].statements["node0"] == cluster.replicas[0].vector)
-        #expect(cluster.replicas[0].statements["node1"] == cluster.replicas[0].vector)
+        #expect(cluster.replicas[1].stated["node0"]?.vector == cluster.replicas[0].vector)
+        #expect(cluster.replicas[0].stated["node1"]?.vector == cluster.replicas[0].vector)
     }
 
     @Test func nothingIsSentTwiceInAFullMesh() {

@@ -28,6 +28,12 @@ package final class NoReplica: SyncReplica {
     ) throws {
         throw Gone()
     }
+    package func peerStatements() throws -> [PeerStatement] { throw Gone() }
+    package func noteReport(
+        of node: String, name: String, origin: Origin, vector: VersionVector?,
+        ageMilliseconds: Int64
+    ) throws -> Bool { throw Gone() }
+    package var hasDeletedRows: Bool { get throws { throw Gone() } }
     package func takeNewOrigin(because reason: String) throws { throw Gone() }
     package func reissueLost(except live: Set<Origin>) throws -> Int { throw Gone() }
     package let hasCopyBegun = false

@@ -142,6 +142,12 @@ extension RelayService {
         ]
     }
 
+    /// Everything that is here is in the log, and everything in the log is here.
+    var isSettled: Bool {
+        guard let forwarder, retry.mayTry(at: service.now), verdict.mayGo else { return false }
+        return forwarder.isCaughtUp && forwarder.queuedChanges == 0
+    }
+
     private var epochNumber: Int64? {
         context.keys.table.secret.map { Int64(context.keys.current($0).id.number) }
     }

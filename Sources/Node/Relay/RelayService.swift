@@ -122,6 +122,12 @@ final class RelayService {
             do { try keys.forgetAnnounced() } catch { service.storeFailed(error) }
         }
         forwarder.grants = { [unowned self] in keys.table.grants.map(\.bytes) }
+        forwarder.reports = { [unowned self] in
+            (try? service.engine.reportsOfLinked(now)) ?? []
+        }
+        forwarder.onReports = { [unowned self] reports in
+            do { try service.engine.take(reports, now) } catch { service.storeFailed(error) }
+        }
     }
 
     /// A connection to the group's place at a relay.
@@ -389,11 +395,5 @@ final class RelayService {
         retry.reset(by: cause)
         refusedCredentials = []
         lookAt = 0
-    }
-
-    /// Everything that is here is in the log, and everything in the log is here.
-    var isSettled: Bool {
-        guard let forwarder, retry.mayTry(at: now), verdict.mayGo else { return false }
-        return forwarder.isCaughtUp && forwarder.queuedChanges == 0
     }
 }

@@ -67,14 +67,20 @@ extension Forwarder {
         }
         // Nothing is said before it is on disk.
         let summary = try replica.summary()
-        try append(.standing(LogStanding(vector: summary.vector, wants: wants)))
+        try append(
+            .standing(
+                LogStanding(
+                    vector: summary.vector, wants: wants,
+                    origin: summary.hasUnsettled ? nil : summary.origin,
+                    reports: reports?() ?? [])))
+        stood = (summary.vector, now)
         return true
     }
 
     /// When this member is to say where it stands: now and then, so that whoever was shown another log, or
     /// less of it, finds out although nobody writes.
     private func standingDue(_ now: Milliseconds) -> Milliseconds? {
-        guard mayWrite(node), !replica.vector.isEmpty else { return nil }
+        guard !replica.vector.isEmpty else { return nil }
         if standingAt == nil {
             let first = limits.standingMilliseconds.lowerBound
             standingAt = now + first / 2 + jitter(0...first / 2)
@@ -82,11 +88,21 @@ extension Forwarder {
         return standingAt
     }
 
-    /// Somebody stands just where this member does: to say it again would tell nobody more.
+    /// Somebody stands just where this member does. If all know the same of this one, to say it again would
+    /// tell nobody more; if not, deleted rows may wait for its word.
     func noteStated(_ vector: VersionVector, _ now: Milliseconds) {
         guard vector == replica.vector else { return }
-        let most = limits.standingMilliseconds.upperBound
-        standingAt = now + most / 2 + jitter(0...most / 2)
+        let isKnown = stood.map { $0.vector == vector } ?? false
+        let keepsRows = (try? replica.hasDeletedRows) ?? false
+        let most =
+            !isKnown && keepsRows
+            ? limits.collectMilliseconds : limits.standingMilliseconds.upperBound
+        let due = now + most / 2 + jitter(0...most / 2)
+        guard isKnown else {
+            standingAt = min(standingAt ?? .max, due)
+            return
+        }
+        standingAt = min(due, (stood?.at ?? now) + limits.silenceMilliseconds)
     }
 
     // MARK: Transfers

@@ -118,9 +118,11 @@ extension Forwarder {
                 state.vector.meet(standing.vector)
                 state.schemas = []
             }
-            if author != node, !replica.vector.covers(standing.vector) {
+            // A reader has changes that nobody takes.
+            if author != node, mayWrite(author), !replica.vector.covers(standing.vector) {
                 lack(standing.vector, now, after: limits.lackMilliseconds)
             }
+            report(standing, of: author)
             noteStated(standing.vector, now)
         case .grants(let grants): onGrants?(grants, author)
         case .snapshotStored:
@@ -130,6 +132,19 @@ extension Forwarder {
             if author != node { writing = nil }
         case .ignorable: break
         }
+    }
+
+    /// What is read late was heard at some time since: nobody counts as away because this member was.
+    private func report(_ standing: LogStanding, of author: String) {
+        guard author != node else { return }
+        var reports = mayWrite(author) ? standing.reports : []
+        if let origin = standing.origin {
+            reports.append(
+                StatementReport(
+                    node: author, name: "", origin: origin, vector: standing.vector,
+                    ageMilliseconds: 0))
+        }
+        if !reports.isEmpty { onReports?(reports) }
     }
 
     /// Something that the log has is missing here: it is asked for, if nothing brings it before.

@@ -4,11 +4,12 @@
 internal import CausalModel
 internal import RelayProtocol
 package import Store
-internal import Wire
+package import Wire
 
 /// One replica's side of a relay's log.
 ///
-/// The log is a pipe, never a member: nothing here counts as a statement of anybody. What every reader has
+/// The log is a pipe, never a member: only what a member says there of itself, sealed, counts as its
+/// statement. What every reader has
 /// that has read so far is the log's *vector*, and the next delta begins there, so that reading in order
 /// is always safe, whoever appends. It moves with the ENDs of transfers that began at or below it, and goes
 /// down when a reader says that it lacks something; each reader reckons it from the log alone.
@@ -27,20 +28,22 @@ package final class Forwarder {
     package var mayWrite: (String) -> Bool = { _ in true }
     /// Told of what happened; must not call back.
     package var onEvent: ((SyncEvent) -> Void)?
-    /// Grants stood in the log, from another member or from this one. A new key is told by
-    /// ``trustChanged()``, later.
+    /// Grants stood in the log, of any member. A new key is told by ``trustChanged()``, later.
     package var onGrants: (([[UInt8]], _ author: String) -> Void)?
     /// The log is another than it was: nothing of what was appended is in it.
     package var onLogLost: (() -> Void)?
+    /// Members said where they and others stand.
+    package var onReports: (([StatementReport]) -> Void)?
+    /// Where the members stand that this one meets, and speaks for.
+    package var reports: (() -> [StatementReport])?
     /// What a snapshot has to carry of them.
     package var grants: (() -> [[UInt8]])?
 
-    // What is in the file, and what of it is not written yet.
+    // In the file, or on its way there.
     var state = LogState()
     var transfers: [String: LogTransfer] = [:]
     var unsaved: LogNotes = [:]
 
-    // Reading.
     var inbox: [LogIncoming] = []
     var read = 0
     var answer: LogAnswerEnd?
@@ -70,6 +73,8 @@ package final class Forwarder {
     var paidUntil: Milliseconds = 0
     var othersAt: Milliseconds?
     var standingAt: Milliseconds?
+    /// Its last word on where it stands.
+    var stood: (vector: VersionVector, at: Milliseconds)?
     var ownSchema: UInt64?
     var batchBytes: Int
     var writing: LogSnapshotWriting?
@@ -83,8 +88,7 @@ package final class Forwarder {
     private var blockedUntil: Milliseconds?
     private var retryDelay = SyncLimits.storeRetryMilliseconds.lowerBound
     private var standbyAt: Milliseconds = 0
-
-    /// What changed nothing, by reason, since this process began.
+    /// What changed nothing, by reason, in this process.
     package internal(set) var refused: [LogRefusal: Int] = [:]
     package internal(set) var appended = (entries: 0, bytes: 0)
     package internal(set) var received = (entries: 0, bytes: 0)

@@ -96,6 +96,10 @@ package struct ForwarderLimits: Sendable {
     package var lackMilliseconds: Milliseconds = 30_000
     /// Before the first statement of a process, and between two of the group, at the most.
     package var standingMilliseconds: ClosedRange<Milliseconds> = (60_000)...(6 * 3_600_000)
+    /// Before a member whose vector has moved says so, while deleted rows wait for that.
+    package var collectMilliseconds: Milliseconds = 30 * 60_000
+    /// A member says so now and then all the same: one that is never heard of counts as away.
+    package var silenceMilliseconds: Milliseconds = 7 * 86_400_000
     /// Between tries to append what the relay took and does not show.
     package var vanishedMilliseconds: ClosedRange<Milliseconds> = 1_000...(15 * 60_000)
     /// Between looks of a node that stands by.

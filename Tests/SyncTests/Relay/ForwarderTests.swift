@@ -2,11 +2,13 @@
 
 import CausalModel
 import RelayProtocol
+import SQLite
 import Store
 import Sync
 import TestKit
 import Testing
 import Values
+import Wire
 
 @Suite struct ForwarderTests {
     @Test func rowsOfOneMemberAppearOnTheOther() throws {
@@ -266,5 +268,84 @@ import Values
         try cluster.expectEqual()
         // Five at once, then one in a tenth of a second, for two seconds.
         #expect((5...30).contains(cluster.relay.log.count - before))
+    }
+
+    /// Members that meet at a relay only hear there where the others stand, and let deleted rows go.
+    @Test func deletedRowsGoOnceAllHaveSaidThatTheySawIt() throws {
+        let cluster = try LogCluster(3, owners: 3, seed: 31) {
+            $0.limits.collectMilliseconds = 5_000
+        }
+        for row in 0..<5 { try cluster.write(row % 3, "row\(row)", "text") }
+        #expect(cluster.converge(within: 60_000))
+        func kept() throws -> [Int64] {
+            try cluster.members.map {
+                try $0.app.integer("SELECT count(*) FROM _starling_deleted") ?? -1
+            }
+        }
+        try cluster.members[1].app.run("DELETE FROM notes WHERE id = 'row1'")
+        try cluster.look(cluster.members[1])
+        #expect(cluster.converge(within: 60_000))
+        #expect(try kept() == [1, 1, 1])
+        var heard: [Int: Set<String>] = [:]
+        for (index, member) in cluster.members.enumerated() {
+            member.forwarder.onReports = { reports in
+                for report in reports {
+                    heard[index, default: []].insert(report.node)
+                    // As the engine does.
+                    guard member.replica.vector.covers(report.vector) else { continue }
+                    _ = try? member.replica.noteReport(
+                        of: report.node, name: "", origin: report.origin, vector: report.vector,
+                        ageMilliseconds: 0)
+                }
+            }
+        }
+        let names = Set(cluster.members.map(\.name))
+        for _ in 0..<200 {
+            cluster.round()
+            cluster.advance(1_000)
+            for member in cluster.members {
+                _ = try member.replica.collect(
+                    StabilityGroup(writers: names.subtracting([member.name]), readers: []))
+                try cluster.look(member)
+            }
+        }
+        #expect(heard.count == 3, "\(heard)")
+        #expect(try kept() == [0, 0, 0])
+        #expect(cluster.isConverged)
+        // Then they are quiet: a word of each once in a while.
+        let entries = cluster.relay.log.count
+        for _ in 0..<60 {
+            cluster.round()
+            cluster.advance(1_000)
+        }
+        #expect(cluster.relay.log.count - entries <= 6)
+    }
+
+    /// One member forwards for those it meets: they are spoken for.
+    @Test func theOneThatForwardsSpeaksForTheOthers() throws {
+        let cluster = try LogCluster(2, owners: 2, seed: 32) {
+            $0.limits.collectMilliseconds = 5_000
+        }
+        let report = StatementReport(
+            node: "quiet", name: "Quiet", origin: Origin(high: 3, low: 4),
+            vector: VersionVector(), ageMilliseconds: 12)
+        cluster.members[0].forwarder.reports = { [report] }
+        var heard: [StatementReport] = []
+        cluster.members[1].forwarder.onReports = { heard += $0 }
+        try cluster.write(0, "a", "one")
+        for _ in 0..<120 where !heard.contains(report) {
+            cluster.round()
+            cluster.advance(1_000)
+        }
+        #expect(heard.contains(report))
+        #expect(heard.contains { $0.node == "node0" && !$0.vector.isEmpty })
+        // A reader says where it stands itself, and nothing of others.
+        cluster.members[1].forwarder.mayWrite = { $0 != "node0" }
+        heard = []
+        for _ in 0..<200 where heard.isEmpty {
+            cluster.round()
+            cluster.advance(1_000)
+        }
+        #expect(heard.map(\.node) == ["node0"])
     }
 }
