@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import workload
-from processes import Cable, Server, Unavailable, free_port, shared_memory_once, wait
+from processes import LOOK, Cable, Server, Unavailable, free_port, shared_memory_once, wait
 
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
@@ -172,7 +172,7 @@ class PostgreSQL:
                     "UPDATE tasks SET priority = %s WHERE id = %s", [(priority, key) for key in keys])
             time.sleep(0.3)
             cable.mend()
-            wait("the subscriber", lambda: self.priority(keys[-1]) == priority, nap=0)
+            wait("the subscriber", lambda: self.priority(keys[-1]) == priority, nap=LOOK)
             times.append((time.monotonic() - cable.traffic()[1]) * 1000)
             sizes.append(cable.settled())
         return statistics.median(sizes), statistics.median(times)
@@ -184,7 +184,7 @@ class PostgreSQL:
             key, priority = self.load.left[number % len(self.load.left)], 5000 + number
             self.writer.execute("UPDATE tasks SET priority = %s WHERE id = %s", (priority, key))
             begin = time.perf_counter()
-            wait("the subscriber", lambda: self.priority(key) == priority, nap=0)
+            wait("the subscriber", lambda: self.priority(key) == priority, nap=LOOK)
             samples.append((time.perf_counter() - begin) * 1000)
             time.sleep(0.005 + number % 16 / 1000)
         return workload.percentile(samples, 0.5), workload.percentile(samples, 0.99)

@@ -23,14 +23,17 @@ def need(name, *places):
     return found
 
 
+# How exactly a time to sight is measured: who looks without a pause takes a core from who is measured.
+LOOK = 0.0001
+
+
 def wait(what, is_done, seconds=DEADLINE, nap=0.002):
-    """Repeats `is_done` until it is true; without a nap where every microsecond counts."""
+    """Repeats `is_done` until it is true, with a nap between."""
     deadline = time.monotonic() + seconds
     while not is_done():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:.0f} s for {what}, which did not happen")
-        if nap:
-            time.sleep(nap)
+        time.sleep(nap)
 
 
 def free_port(host="127.0.0.1"):

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import workload
-from processes import Cable, Server, free_port, need, wait
+from processes import LOOK, Cable, Server, free_port, need, wait
 
 
 def encode(*words):
@@ -158,7 +158,7 @@ class Redis:
             for key in keys:
                 self.writer.call("HSET", key, "priority", priority)
             cable.mend()
-            wait("the replica", lambda: self.reader.call("HGET", keys[-1], "priority") == priority, nap=0)
+            wait("the replica", lambda: self.reader.call("HGET", keys[-1], "priority") == priority, nap=LOOK)
             times.append((time.monotonic() - cable.traffic()[1]) * 1000)
             # The replica says every second that it is there: what the first half second took counts.
             time.sleep(0.5)
@@ -172,7 +172,7 @@ class Redis:
             key, priority = self.load.left[number % len(self.load.left)], str(5000 + number)
             self.writer.call("HSET", key, "priority", priority)
             begin = time.perf_counter()
-            wait("the replica", lambda: self.reader.call("HGET", key, "priority") == priority, nap=0)
+            wait("the replica", lambda: self.reader.call("HGET", key, "priority") == priority, nap=LOOK)
             samples.append((time.perf_counter() - begin) * 1000)
             time.sleep(0.005 + number % 16 / 1000)
         return workload.percentile(samples, 0.5), workload.percentile(samples, 0.99)

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import workload
-from processes import Cable, Server, Unavailable, wait
+from processes import LOOK, Cable, Server, Unavailable, wait
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
@@ -172,7 +172,7 @@ class Starling:
                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as nudge:
                 wait("a small difference", lambda: all(
                     seen.execute("SELECT priority FROM tasks WHERE id = ?", (key,)).fetchone()[0]
-                    == priority for seen, key in watchers), nap=0)
+                    == priority for seen, key in watchers), nap=LOOK)
                 end = time.monotonic()
                 nudge.wait()
             times.append((end - cable.traffic()[1]) * 1000)
@@ -221,7 +221,7 @@ class Starling:
                 return reader.execute(
                     "SELECT priority FROM tasks WHERE id = ?", (key,)).fetchone()[0] == priority
 
-            wait("a change on the other node", is_there, nap=0)
+            wait("a change on the other node", is_there, nap=LOOK)
             samples.append((time.perf_counter() - begin) * 1000)
             time.sleep(0.005 + number % 16 / 1000)
         writer.close()

@@ -27,6 +27,8 @@ final class Bench {
     var plainRate = 0.0
     /// Resident memory of a node, in bytes; nil where it was not measured.
     var idleBytes: Int64?
+    /// Those of them that no file is behind: the rest are pages of libraries and of the program.
+    var ownBytes: Int64?
     var busyBytes: (sender: Int64, receiver: Int64)?
 
     static let seed: UInt64 = 0x57a2_11f6
@@ -85,9 +87,11 @@ final class Bench {
         ])
     }
 
-    /// Repeats `isDone` until it is; naps between, or not at all where every microsecond counts.
+    /// Repeats `isDone` until it is.
+    ///
+    /// - Parameter napMicroseconds: between two looks. Who looks without a pause takes a core from the nodes.
     func wait(
-        for what: String, seconds: Int = 120, napMilliseconds: Int = 2,
+        for what: String, seconds: Int = 120, napMicroseconds: Int = 2_000,
         until isDone: () throws -> Bool
     ) throws {
         let deadline = Stopwatch.now() + Int64(seconds) * 1_000_000_000
@@ -97,7 +101,7 @@ final class Bench {
                 throw NodeError(
                     .timeout, "the bench waited \(seconds) s for \(what), which did not happen")
             }
-            if napMilliseconds > 0 { Stopwatch.sleep(milliseconds: napMilliseconds) }
+            Stopwatch.sleep(microseconds: napMicroseconds)
         }
     }
 }

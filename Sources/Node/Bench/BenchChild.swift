@@ -106,8 +106,8 @@ final class BenchChild {
         _ = try ask("wait", ["synced": true, "timeout_ms": 60_000])
     }
 
-    /// Resident memory in bytes: now, and the most there ever was.
-    func memory() throws -> (now: Int64, peak: Int64) {
+    /// Resident memory in bytes: now, what of it no file is behind, and the most there ever was.
+    func memory() throws -> (now: Int64, own: Int64, peak: Int64) {
         let text: [UInt8]
         do { text = try AtomicFile.read("/proc/\(pid)/status", bytesMax: 1 << 16) } catch {
             throw NodeError(.failed, "the memory of a process cannot be read here: \(error)")
@@ -119,7 +119,8 @@ final class BenchChild {
                 ?? line?.split(whereSeparator: { !$0.isNumber }).compactMap { Int64($0) }.first
                 ?? 0
         }
-        return (kilobytes("VmRSS") * 1024, kilobytes("VmHWM") * 1024)
+        return (
+            kilobytes("VmRSS") * 1024, kilobytes("RssAnon") * 1024, kilobytes("VmHWM") * 1024)
     }
 
     // MARK: Ending

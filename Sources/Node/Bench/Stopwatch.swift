@@ -24,7 +24,8 @@ enum Stopwatch {
         return Double(now() - start) / 1e9
     }
 
-    static func sleep(milliseconds: Int) { _ = usleep(UInt32(milliseconds) * 1000) }
+    static func sleep(milliseconds: Int) { sleep(microseconds: 1000 * milliseconds) }
+    static func sleep(microseconds: Int) { _ = usleep(UInt32(microseconds)) }
 }
 
 extension [Double] {
