@@ -45,9 +45,11 @@ extension SyncEngine {
         !peer.session.isPeerUnsettled || membership?()?.origins == nil
     }
 
-    /// Whether rows may go to this peer: it takes part, and this replica does.
+    /// Whether rows may go to this peer: it takes part, and this replica does, as a writer. By a list from
+    /// before this node became a reader the peer would take its changes, and hand them on.
     func mayServe(_ peer: PeerLink) -> Bool {
-        own?.isJoining != true && standing(of: peer) == .joined
+        own?.isJoining != true && membership?()?.roles[configuration.node] != .reader
+            && standing(of: peer) == .joined
     }
 
     /// The dot under which this replica has joined under its present origin; nil when it has not, or

@@ -205,4 +205,27 @@ private final class Roles {
         peer.advance(1_000)
         #expect(peer.replica.stated["raw"]?.vector == unsettled.vector)
     }
+
+    /// Reproducer: a peer with a list from before took what a reader had written since for a writer's
+    /// word, and handed it on to others.
+    @Test func aReaderThatKnowsSoServesNobody() {
+        let roles = Roles(["node": .reader, "raw": .writer])
+        let peer = RawPeer(rows: 3, authenticated: "raw", membership: roles.ask)
+        peer.activate()
+        peer.say(.want(WantMessage(base: VersionVector(), isFetch: true, resume: nil)))
+        peer.advance(1_000)
+        func deltas() -> Int {
+            peer.received.count {
+                switch $0 {
+                case .deltaBegin, .wholeDelta: true
+                default: false
+                }
+            }
+        }
+        #expect(deltas() == 0 && peer.told != nil && !peer.isClosed)
+        roles.roles["node"] = .writer
+        peer.engine.storeChanged(now: peer.now)
+        peer.advance(1_000)
+        #expect(deltas() == 1)
+    }
 }

@@ -148,6 +148,22 @@ extension RelayService {
         return forwarder.isCaughtUp && forwarder.queuedChanges == 0
     }
 
+    /// A connection to the group's place at a relay.
+    static func connect(
+        _ url: String, _ secret: GroupSecret, _ settings: Configuration.Relay, home: String
+    ) throws -> (HTTPClient, RelayConnection) {
+        do {
+            var http = HTTPSettings(try RelayAddress(url))
+            http.authoritiesFile = settings.authorities.map { Path.absolute($0, in: home) }
+            let client = try HTTPClient(http)
+            return (client, RelayConnection(http: client, group: secret.relayGroup))
+        } catch let error as RelayAddress.ParseError {
+            throw NodeError(.usage, error.description)
+        } catch let error as HTTPFailure {
+            throw NodeError(.failed, error.text)
+        }
+    }
+
     private var epochNumber: Int64? {
         context.keys.table.secret.map { Int64(context.keys.current($0).id.number) }
     }

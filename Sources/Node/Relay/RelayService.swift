@@ -20,7 +20,7 @@ final class RelayService {
     private(set) var retry = RetryEngine()
     private(set) var verdict = ConditionVerdict.go(lookAgainAfterSeconds: 0)
     private var lookAt: Int64 = 0
-    private var underWay: [UInt64: HTTPRequestID] = [:]
+    private var underWay: [UInt64: (id: HTTPRequestID, isUpload: Bool, since: Int64)] = [:]
     private var seen: ReplicaSummary?
     private var timer: Transport.Timer?
     private var timerAt: Int64 = .max
@@ -37,6 +37,8 @@ final class RelayService {
     private var grantsAt: Int64?
     private var epochAt: Int64?
     private static let appendMilliseconds: Int64 = 20
+    /// An upload that takes longer may have stalled.
+    private static let uploadMilliseconds: Int64 = 30_000
     private static let grantMilliseconds: ClosedRange<Int64> = 30_000...90_000
     private static let epochMilliseconds: ClosedRange<Int64> = 5_000...30_000
 
@@ -130,24 +132,8 @@ final class RelayService {
         }
     }
 
-    /// A connection to the group's place at a relay.
-    static func connect(
-        _ url: String, _ secret: GroupSecret, _ settings: Configuration.Relay, home: String
-    ) throws -> (HTTPClient, RelayConnection) {
-        do {
-            var http = HTTPSettings(try RelayAddress(url))
-            http.authoritiesFile = settings.authorities.map { Path.absolute($0, in: home) }
-            let client = try HTTPClient(http)
-            return (client, RelayConnection(http: client, group: secret.relayGroup))
-        } catch let error as RelayAddress.ParseError {
-            throw NodeError(.usage, error.description)
-        } catch let error as HTTPFailure {
-            throw NodeError(.failed, error.text)
-        }
-    }
-
     func close() {
-        for id in underWay.values { connection?.cancel(id) }
+        for request in underWay.values { connection?.cancel(request.id) }
         underWay = [:]
         http?.close()
         http = nil
@@ -279,7 +265,7 @@ final class RelayService {
             }
         }
         if let id {
-            underWay[request.id] = id
+            underWay[request.id] = (id, request.isUpload, now)
         } else {
             forwarder?.answered(request.id, .failed, now: now)
         }
@@ -395,5 +381,13 @@ final class RelayService {
         retry.reset(by: cause)
         refusedCredentials = []
         lookAt = 0
+        // A connection may have died without a sign, and TCP tries ever later: what waits is asked anew.
+        for (number, request) in underWay {
+            let isYoung = now - request.since < Self.uploadMilliseconds
+            if cause == .person, request.isUpload, isYoung { continue }
+            connection?.cancel(request.id)
+            underWay[number] = nil
+            forwarder?.answered(number, .failed, now: now)
+        }
     }
 }

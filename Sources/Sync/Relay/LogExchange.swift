@@ -19,6 +19,15 @@ package struct LogRequest: Sendable, Equatable {
         if case .sync(_, let seconds, _) = kind { return seconds > 0 }
         return false
     }
+
+    /// It brings something to the relay.
+    package var isUpload: Bool {
+        switch kind {
+        case .sync(_, _, let entries): !entries.isEmpty
+        case .putSnapshot: true
+        case .getSnapshot: false
+        }
+    }
 }
 
 package enum LogReply: Sendable, Equatable {
