@@ -120,7 +120,8 @@ final class BenchChild {
                 ?? 0
         }
         return (
-            kilobytes("VmRSS") * 1024, kilobytes("RssAnon") * 1024, kilobytes("VmHWM") * 1024)
+            kilobytes("VmRSS") * 1024, kilobytes("RssAnon") * 1024, kilobytes("VmHWM") * 1024
+        )
     }
 
     // MARK: Ending

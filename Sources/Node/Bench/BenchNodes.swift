@@ -242,7 +242,9 @@ extension Bench {
             "UPDATE tasks SET priority = ?1 WHERE id = ?2", [.integer(priority), key])
         let begin = Stopwatch.now()
         var version = try watchers.1.dataVersion() - 1
-        try wait(for: "a change on the other node", seconds: 30, napMicroseconds: Self.lookMicroseconds) {
+        try wait(
+            for: "a change on the other node", seconds: 30, napMicroseconds: Self.lookMicroseconds
+        ) {
             let now = try watchers.1.dataVersion()
             guard now != version else { return false }
             version = now
