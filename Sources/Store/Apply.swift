@@ -69,7 +69,8 @@ extension Replica {
                 source: source, receiver: receiverOrigin,
                 base: try VersionVector(decoding: base),
                 snapshot: try VersionVector(decoding: snapshot),
-                position: DeltaPosition(dot: Dot(positionOrigin, position)))
+                position: DeltaPosition(dot: Dot(positionOrigin, position)),
+                began: try copyBegan(from: source))
         }
     }
 

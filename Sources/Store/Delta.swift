@@ -48,6 +48,8 @@ extension Replica {
         guard let resume, resume.source == origin, resume.base == base,
             vector.covers(resume.snapshot)
         else { return nil }
+        // A row that was sent and is collected since would stay there for ever: no delta names it.
+        if let began = resume.began, !began.covers(floor) { return nil }
         return resume
     }
 
@@ -170,6 +172,7 @@ final class DeltaReader: DeltaSource {
             source: replica.origin, base: base, snapshot: try DeltaReader.snapshot(replica),
             rows: rows, bytes: rows * 100)
         header.hasUnsettled = try replica.hasRowsOfRemoved()
+        header.isFromStart = resume == nil
         self.header = header
     }
 

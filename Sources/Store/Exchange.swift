@@ -62,6 +62,8 @@ package struct DeltaHeader: Sendable, Equatable {
     package var bytes: Int
     /// As in ``ReplicaSummary``, at the moment of the snapshot.
     package var hasUnsettled = false
+    /// It has all rows beyond the base: no broken transfer goes on with it.
+    package var isFromStart = false
 
     package init(
         source: Origin, base: VersionVector, snapshot: VersionVector, rows: Int, bytes: Int
@@ -98,11 +100,15 @@ package struct ResumePoint: Sendable, Equatable {
     package var base: VersionVector
     package var snapshot: VersionVector
     package var position: DeltaPosition
+    /// Of a copy: the snapshot that its first rows are from. Who waits for a copy has stated nothing: while
+    /// the list does not say that it has joined, the source collects without it.
+    package var began: VersionVector?
 
     package init(
         source: Origin, receiver: Origin, base: VersionVector, snapshot: VersionVector,
-        position: DeltaPosition
+        position: DeltaPosition, began: VersionVector? = nil
     ) {
+        self.began = began
         self.source = source
         self.receiver = receiver
         self.base = base

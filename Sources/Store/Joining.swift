@@ -149,23 +149,30 @@ extension Replica {
             joining?.hasBegun = true
             try saveJoining()
         }
+        // One that begins anew brings all its rows again, and what came before counts no more.
+        let action = header.isFromStart ? "REPLACE" : "IGNORE"
         try connection.run(
-            "INSERT OR IGNORE INTO _starling_copy(source, snapshot) VALUES(?1, ?2)",
+            "INSERT OR \(action) INTO _starling_copy(source, snapshot) VALUES(?1, ?2)",
             [.blob(header.source.bytes), .blob(header.snapshot.encoded)])
+    }
+
+    /// The sender's vector when the copy from this source began; nil when there is none.
+    func copyBegan(from source: Origin) throws -> VersionVector? {
+        guard joining?.phase == .copying,
+            case .blob(let bytes)? = try connection.first(
+                "SELECT snapshot FROM _starling_copy WHERE source = ?1", [.blob(source.bytes)])
+        else { return nil }
+        return try VersionVector(decoding: bytes)
     }
 
     /// A delta came to its end: the copy is whole. Called inside the transaction that ends it, when the
     /// vector has moved.
     func noteCopyEnded(_ header: DeltaHeader) throws {
         guard var joining, joining.phase == .copying else { return }
+        let began = header.isFromStart ? nil : try copyBegan(from: header.source)
         joining.phase = .settling
         joining.copied = header.snapshot
-        joining.began = header.snapshot
-        if case .blob(let bytes)? = try connection.first(
-            "SELECT snapshot FROM _starling_copy WHERE source = ?1", [.blob(header.source.bytes)])
-        {
-            joining.began = try VersionVector(decoding: bytes)
-        }
+        joining.began = began ?? header.snapshot
         self.joining = joining
         try saveJoining()
     }

@@ -164,7 +164,8 @@ extension SyncEngine {
         if let position = current.position, let receiver = peer.session.stated?.origin {
             resume = ResumePoint(
                 source: current.header.source, receiver: receiver, base: current.header.base,
-                snapshot: current.header.snapshot, position: position)
+                snapshot: current.header.snapshot, position: position,
+                began: current.resume?.began)
         }
         peer.interrupted = Interrupted(
             base: current.header.base, resume: resume, source: current.header.source,

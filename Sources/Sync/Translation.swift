@@ -10,10 +10,14 @@ extension HeaderMessage {
             source: header.source, base: header.base, snapshot: header.snapshot,
             rows: header.rows, bytes: header.bytes, isContinuation: isContinuation)
         hasUnsettled = header.hasUnsettled
+        isFromStart = header.isFromStart
     }
 
     var header: DeltaHeader {
-        DeltaHeader(source: source, base: base, snapshot: snapshot, rows: rows, bytes: bytes)
+        var header = DeltaHeader(
+            source: source, base: base, snapshot: snapshot, rows: rows, bytes: bytes)
+        header.isFromStart = isFromStart
+        return header
     }
 }
 
@@ -33,13 +37,13 @@ extension ResumeMessage {
     init(_ point: ResumePoint) {
         self.init(
             source: point.source, receiver: point.receiver, base: point.base,
-            snapshot: point.snapshot, position: point.position.dot)
+            snapshot: point.snapshot, position: point.position.dot, began: point.began)
     }
 
     var point: ResumePoint {
         ResumePoint(
             source: source, receiver: receiver, base: base, snapshot: snapshot,
-            position: DeltaPosition(dot: position))
+            position: DeltaPosition(dot: position), began: began)
     }
 }
 

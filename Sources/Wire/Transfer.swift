@@ -10,11 +10,14 @@ package struct ResumeMessage: Sendable, Equatable {
     package var base: VersionVector
     package var snapshot: VersionVector
     package var position: Dot
+    /// Of a copy: the snapshot that its first rows are from.
+    package var began: VersionVector?
 
     package init(
         source: Origin, receiver: Origin, base: VersionVector, snapshot: VersionVector,
-        position: Dot
+        position: Dot, began: VersionVector? = nil
     ) {
+        self.began = began
         self.source = source
         self.receiver = receiver
         self.base = base
@@ -29,6 +32,7 @@ package struct ResumeMessage: Sendable, Equatable {
         fields["b"] = .bytes(encodeVector(base))
         fields["v"] = .bytes(encodeVector(snapshot, against: base))
         fields["p"] = .bytes(encodeDot(position))
+        if let began { fields["w"] = .bytes(encodeVector(began, against: base)) }
         return fields.item
     }
 
@@ -38,6 +42,7 @@ package struct ResumeMessage: Sendable, Equatable {
         base = try fields.vector("b")
         snapshot = try decodeVector(try fields.bytes("v"), against: base)
         position = try decodeDot(try fields.bytes("p"))
+        began = fields["w"] == nil ? nil : try decodeVector(try fields.bytes("w"), against: base)
     }
 }
 
@@ -81,6 +86,8 @@ package struct HeaderMessage: Sendable, Equatable {
     package var isContinuation: Bool
     /// As in ``StatementMessage``.
     package var hasUnsettled = false
+    /// All rows beyond the base come: no broken transfer goes on.
+    package var isFromStart = false
 
     package init(
         source: Origin, base: VersionVector, snapshot: VersionVector, rows: Int, bytes: Int,
@@ -103,6 +110,7 @@ package struct HeaderMessage: Sendable, Equatable {
         fields["y"] = .unsigned(min(UInt64(max(0, bytes)), WireLimits.bytesMax))
         fields["c"] = .bool(isContinuation)
         if hasUnsettled { fields["u"] = .bool(true) }
+        if isFromStart { fields["s"] = .bool(true) }
         return fields.item
     }
 
@@ -115,6 +123,7 @@ package struct HeaderMessage: Sendable, Equatable {
         bytes = try fields.count("y", max: WireLimits.bytesMax)
         isContinuation = try fields.flag("c")
         hasUnsettled = fields["u"] == nil ? false : try fields.flag("u")
+        isFromStart = fields["s"] == nil ? false : try fields.flag("s")
     }
 }
 

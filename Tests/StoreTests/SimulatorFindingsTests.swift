@@ -177,4 +177,31 @@ import Values
         #expect(delta.header.rows >= 1)
         delta.close()
     }
+
+    /// Reproducer: starling-sim --seed 9600282 --nodes 3 --steps 241. Between two parts of a copy its
+    /// receiver was not listed, and the source collected a row that had been sent: no later part names it.
+    @Test func aCopyBeginsAnewWhenItsSourceHasCollectedMeanwhile() throws {
+        let cluster = try Cluster(2, schema: tasks, track: ["tasks"])
+        let (source, newcomer) = (cluster[0].replica, cluster[1].replica)
+        try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,'n'),('b','two',0,'n')")
+        try source.fold()
+        source.bounds.chunkRowsMax = 1
+        try newcomer.beginJoining(because: "it was let in")
+        let first = try #require(try source.openDelta(base: VersionVector(), resume: nil))
+        _ = try newcomer.apply(try #require(try first.next()), of: first.header)
+        first.close()
+
+        try cluster[0].app.execute("DELETE FROM tasks WHERE id='a'")
+        try source.fold()
+        #expect(try cluster.collect(0, others: []) == 1)
+
+        let point = try #require(try newcomer.resumePoint(from: source.origin))
+        let second = try #require(try source.openDelta(base: point.base, resume: point))
+        while let chunk = try second.next() { _ = try newcomer.apply(chunk, of: second.header) }
+        _ = try newcomer.finish(second.header)
+        second.close()
+        try newcomer.settleJoining()
+        #expect(newcomer.vector == source.vector)
+        try expectEqual(cluster)
+    }
 }

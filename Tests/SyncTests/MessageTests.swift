@@ -22,9 +22,11 @@ import Wire
         var snapshot = random.chance(1, in: 2) ? base : vector(&random)
         snapshot.join(vector(&random))
         if let first = base.entries.first, random.chance(1, in: 3) { snapshot[first.origin] = 0 }
-        return HeaderMessage(
+        var header = HeaderMessage(
             source: origin(&random), base: base, snapshot: snapshot, rows: random.below(1 << 20),
             bytes: random.below(1 << 30), isContinuation: random.chance(1, in: 2))
+        header.isFromStart = random.chance(1, in: 2)
+        return header
     }
 
     static func chunk(_ random: inout SeededGenerator, bodyMax: Int = 400) -> ChunkMessage {
@@ -63,7 +65,8 @@ import Wire
             let base = vector(&random)
             let resume = ResumeMessage(
                 source: origin(&random), receiver: origin(&random), base: base,
-                snapshot: vector(&random), position: Dot(origin(&random), random.next() >> 5))
+                snapshot: vector(&random), position: Dot(origin(&random), random.next() >> 5),
+                began: random.chance(1, in: 2) ? vector(&random) : nil)
             return .want(
                 WantMessage(
                     base: base, isFetch: random.chance(1, in: 2),
