@@ -156,10 +156,19 @@ extension SyncEngine {
         return outranks(peer) || isDecider(over: peer.node) && standing(of: peer) == .outdated
     }
 
-    /// What a reader has collected or knows of the members says nothing to a writer.
+    /// What a reader has collected or knows of the members says nothing to a writer. Its own word makes it
+    /// one, too: the list here may be from before, and this replica goes on alone by that word.
     func outranks(_ peer: PeerLink) -> Bool {
-        known(peer) == .reader && membership?()?.origins != nil
-            && membership?()?.roles[configuration.node] == .writer
+        guard let known = membership?(), known.origins != nil,
+            known.roles[configuration.node] == .writer
+        else { return false }
+        return known.roles[peer.node] == .reader || saysItReads(peer)
+    }
+
+    /// Whether it takes part and says that it cannot lead: so does a reader, and nobody else who takes part.
+    private func saysItReads(_ peer: PeerLink) -> Bool {
+        guard let stated = peer.session.stated else { return false }
+        return stated.joined != nil && !stated.canLead
     }
 
     /// Whether the list says that it has joined, under `origin` if that is given.
@@ -291,8 +300,7 @@ extension SyncEngine {
                 guard peer.isActive, peer.node == other, let stated = peer.session.stated else {
                     return false
                 }
-                // The list here may be from before it became a reader.
-                if stated.joined != nil { return !stated.canLead }
+                if stated.joined != nil { return saysItReads(peer) }
                 return stated.vector.isEmpty && (isDecider(over: other) || !stated.canLead)
             }
         }
