@@ -228,4 +228,25 @@ private final class Roles {
         peer.advance(1_000)
         #expect(deltas() == 1)
     }
+
+    /// Reproducer: a writer whose list was older than a peer's going down to reader went on alone by the
+    /// peer's word, and then waited for a copy from it, again and again.
+    @Test(arguments: [false, true])
+    func whoSaysThatItReadsSendsNoWriterForACopy(canLead: Bool) {
+        let peer = RawPeer(rows: 1, authenticated: "raw") { replica in
+            Membership(
+                roles: ["node": .writer, "raw": .writer],
+                origins: ["node": replica.origin, "raw": RawPeer.origin],
+                joins: [replica.origin: [Dot(replica.origin, 1)]])
+        }
+        var state = RawPeer.statement(VersionVector([(RawPeer.origin, UInt64(3))]))
+        state.floor = VersionVector([(RawPeer.origin, UInt64(2))])
+        state.joined = Dot(RawPeer.origin, 1)
+        state.canLead = canLead
+        peer.greet()
+        peer.say(.state(state))
+        #expect(peer.isClosed)
+        #expect(peer.replica.newOrigins.count == (canLead ? 1 : 0))
+        #expect(peer.goodbye?.code == (canLead ? .shuttingDown : .outOfDate))
+    }
 }
