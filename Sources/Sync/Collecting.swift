@@ -73,7 +73,8 @@ extension SyncEngine {
         }
         guard isBehind else { return false }
         let late = outdated(configuration.node, peer.peerNode)
-        if membership?()?.origins != nil {
+        // Two that do not know of each other may send this replica from one to the other without end.
+        if membership?()?.origins != nil, mayBeSent(by: peer, now) {
             try rejoin(because: late.message, isBehind: true, now)
         } else {
             refuse(peer, late, now)

@@ -185,7 +185,7 @@ extension SyncEngine {
     }
 
     /// Whether a peer may send this replica for a copy: not more often than a member goes astray.
-    private func mayBeSent(by peer: PeerLink, _ now: Milliseconds) -> Bool {
+    func mayBeSent(by peer: PeerLink, _ now: Milliseconds) -> Bool {
         let recent = (sentAt[peer.peerNode] ?? []).filter {
             now - $0 < SyncLimits.sentForCopyWindowMilliseconds
         }
