@@ -185,7 +185,11 @@ extension Replica {
         for (entry, key) in found {
             // What no trigger saw may have made the row anew.
             guard let row = try loadCaptured(entry, key: key), isCollectable(row.kernel, entry)
-            else { continue }
+            else {
+                // Of a file of an earlier version.
+                if keptTables.contains(entry.name) { try forgetDeleted(entry, key: key) }
+                continue
+            }
             let dots = isBroken(.collectedWhenAcknowledged) ? [watch(row.kernel)] : heads(row)
             if let missing = dots.compactMap({ $0 }).first(where: { !stable.contains($0) }) {
                 try wait(entry, key: key, under: missing)
@@ -204,7 +208,7 @@ extension Replica {
 
     func isCollectable(_ kernel: Kernel, _ entry: TableEntry) -> Bool {
         guard !kernel.isEmpty else { return false }
-        return kernel.isDeleted
+        return kernel.isDeleted && !keptTables.contains(entry.name)
             || isBroken(.hiddenRowsCollected) && !kernel.isVisible(entry.policy)
     }
 

@@ -33,6 +33,9 @@ package final class Replica {
     package var isReader = false
     /// Tables of the program itself, by lower-case name: no peer alters them.
     package var fixedTables: Set<String> = []
+    /// Tables whose deleted rows are kept for ever, by name: who was removed from a group must be known as
+    /// that whenever it comes again.
+    package var keptTables: Set<String> = []
     /// A column, with its table, in which a replica that comes back believes what its copy says: what was
     /// written of it here is not issued again.
     package var copiedColumn: (table: String, column: String)?

@@ -25,6 +25,7 @@ final class SimulatedMembers {
         self.machine = machine
         self.replica = replica
         replica.copiedColumn = (Self.table, "origin")
+        replica.keptTables.insert(Self.table)
     }
 
     private static func string(_ value: Value) -> String {

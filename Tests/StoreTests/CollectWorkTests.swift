@@ -221,4 +221,27 @@ private let tasks = """
         #expect(try held()?.origin == other && held()?.vector == low)
         #expect(try held()?.name == "Far")
     }
+
+    /// Reproducer: who had been removed from a group was forgotten, and was let in again.
+    @Test func deletedRowsOfATableThatIsKeptStay() throws {
+        let cluster = try filled(2, rows: 4)
+        let replica = cluster[0].replica
+        try cluster[0].app.execute("DELETE FROM tasks WHERE id = 'row1'")
+        try cluster.converge()
+        try cluster.stateAll()
+        let group = StabilityGroup(writers: ["n1"], readers: [])
+        // One waits since before the table was kept.
+        replica.keptTables = ["tasks"]
+        #expect(try replica.collect(group).rows == 0)
+        try cluster[0].app.execute("DELETE FROM tasks WHERE id = 'row2'")
+        try cluster.converge()
+        try cluster.stateAll()
+        let outcome = try replica.collect(group)
+        #expect(outcome.rows == 0 && !outcome.hasMore && !outcome.keepsRows)
+        for key in ["row1", "row2"] {
+            #expect(try replica.hasKernel(table: "tasks", key: [.string(key)]))
+        }
+        #expect(try replica.deletedRowFacts(group).rows == 0)
+        #expect(try replica.verify() == [])
+    }
 }

@@ -45,6 +45,7 @@ final class Members {
         self.replica = replica
         introducer = try home.introducer()
         replica.fixedTables.insert(Self.table)
+        replica.keptTables.insert(Self.table)
         replica.copiedColumn = (Self.table, "origin")
         try prepareTable()
         try look()
