@@ -88,7 +88,8 @@ final class PostgreSQLCluster: Sendable {
 
     func start() throws {
         try state.withLock { $0.server = try TestProcess(["sh", "-c", script]) }
-        guard eventually({ (try? run("SELECT 1")) != nil }) else {
+        // After a crash it flushes all its files first.
+        guard eventually(withinSeconds: 240, { (try? run("SELECT 1")) != nil }) else {
             throw ClientError(description: "PostgreSQL does not start: \(output)")
         }
     }
