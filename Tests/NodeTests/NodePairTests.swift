@@ -61,6 +61,8 @@ import Testing
         try await ann.start()
         #expect(try await ann.command("wait", "--synced", "--timeout", "0.2").code == 4)
         try await bob.start(peers: [ann])
+        // The table comes with the copy.
+        try await bob.shows("SELECT count(*) FROM jobs", "2")
         try await bob.sql(
             "BEGIN; "
                 + (0..<500).map {
