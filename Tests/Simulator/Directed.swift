@@ -11,7 +11,7 @@ enum Directed {
     /// What failed; empty when all hold.
     static func run() throws -> [String] {
         try deltaBelowBase() + unreadRows() + orphansInOrder() + numbersNotedEarly()
-            + collectedTooEarly() + collectedHidden()
+            + collectedTooEarly() + collectedHidden() + collectedByOldWord()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -201,6 +201,20 @@ enum Directed {
         let wanted: [[Value]] = [[.string("kept"), .string("new")]]
         return rows == [wanted, wanted]
             ? [] : ["a row collected before a change of it came shows \(rows)"]
+    }
+
+    /// A member that went back had seen the delete, and its file has not: what it said under its earlier
+    /// origin does not count.
+    private static func collectedByOldWord() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["DELETE FROM t", "UPDATE t SET b = 'new'"])
+        let seen = try pair[0].summary().vector
+        try pair[0].noteStatement(
+            of: "other", name: "other", origin: Origin(high: 7, low: 7), vector: seen)
+        let outcome = try pair[0].collect(
+            StabilityGroup(writers: ["other"], readers: [], origins: ["other": pair[1].origin]))
+        return outcome.rows == 0
+            ? [] : ["\(outcome.rows) rows were collected by what a member said before it went back"]
     }
 
     /// A delete hides an update: both are listed until a person decides.
