@@ -12,6 +12,7 @@ enum Directed {
     static func run() throws -> [String] {
         try deltaBelowBase() + unreadRows() + orphansInOrder() + numbersNotedEarly()
             + collectedTooEarly() + collectedHidden() + collectedByOldWord()
+            + collectedComesBack()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -215,6 +216,23 @@ enum Directed {
             StabilityGroup(writers: ["other"], readers: [], origins: ["other": pair[1].origin]))
         return outcome.rows == 0
             ? [] : ["\(outcome.rows) rows were collected by what a member said before it went back"]
+    }
+
+    /// A row was deleted and forgotten here; the copy that this replica then takes has it alive, and has not
+    /// heard of the delete: it goes again.
+    private static func collectedComesBack() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["DELETE FROM t", "SELECT 1"])
+        try pair[0].noteStatement(
+            of: "other", name: "other", origin: Origin(high: 7, low: 7),
+            vector: try pair[0].summary().vector)
+        let outcome = try pair[0].collect(StabilityGroup(writers: ["other"], readers: []))
+        try pair[0].beginJoining(because: "a scenario")
+        try send(pair[1], pair[0])
+        try pair[0].settleJoining()
+        let rows = try Connection(path: folder.file("zero")).query("SELECT a, b FROM t")
+        return outcome.rows == 1 && rows.isEmpty
+            ? [] : ["of a row that was collected (\(outcome.rows)) a copy brought back \(rows)"]
     }
 
     /// A delete hides an update: both are listed until a person decides.
