@@ -165,6 +165,7 @@ package struct PeerStatement: Sendable, Equatable {
         self.ageMilliseconds = ageMilliseconds
     }
 }
+
 /// The store as a session needs it. Calls are synchronous and short (tens of milliseconds).
 ///
 /// Errors are `StoreError`; a busy database is one with `isRetryable`: try again shortly.

@@ -121,7 +121,7 @@ extension Replica: SyncReplica {
         of node: String, name: String, origin: Origin, vector: VersionVector?,
         ageMilliseconds: Int64
     ) throws -> Bool {
-        let held = try peerStatements().first { $0.node == node }
+        let held = try peerStatement(of: node)
         let isKnown = held?.origin == origin
         // Of two that are both true the greater is the later one.
         let isNew =
@@ -154,17 +154,24 @@ extension Replica: SyncReplica {
     package func hasGoneBack(
         _ peer: String, origin: Origin, vector: VersionVector
     ) throws -> Bool {
-        try peerStatements().contains {
-            $0.node == peer && $0.origin == origin && !vector.covers($0.vector)
-        }
+        guard let held = try peerStatement(of: peer) else { return false }
+        return held.origin == origin && !vector.covers(held.vector)
     }
 
     /// The latest statement of every peer that was ever met, by node id.
     package func peerStatements() throws -> [PeerStatement] {
+        try peerStatements("ORDER BY node")
+    }
+
+    private func peerStatement(of node: String) throws -> PeerStatement? {
+        try peerStatements("WHERE node = ?1", [.string(node)]).first
+    }
+
+    private func peerStatements(_ rest: String, _ values: [Value] = []) throws -> [PeerStatement] {
         let now = environment.wallClock()
         return try translated {
             try connection.query(
-                "SELECT node, name, vector, seen, origin FROM _starling_peer ORDER BY node"
+                "SELECT node, name, vector, seen, origin FROM _starling_peer \(rest)", values
             )
             .compactMap { row in
                 guard case .text(let node) = row[0], case .text(let name) = row[1],

@@ -125,7 +125,10 @@ final class RelayService {
         }
         forwarder.grants = { [unowned self] in keys.table.grants.map(\.bytes) }
         forwarder.reports = { [unowned self] in
-            (try? service.engine.reportsOfLinked(now)) ?? []
+            do { return try service.engine.reportsOfLinked(now) } catch {
+                service.storeFailed(error)
+                return []
+            }
         }
         forwarder.onReports = { [unowned self] reports in
             do { try service.engine.take(reports, now) } catch { service.storeFailed(error) }
