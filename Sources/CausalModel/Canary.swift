@@ -24,7 +24,7 @@
     case collectedWithoutWholeVector, collectedWhenAcknowledged, hiddenRowsCollected
     case digestCountsDeleted
     // Members who come and go.
-    case absentNotCounted, oldStatementsCounted, copyWithoutJoining, unmentionedKept
+    case absentNotCounted, oldStatementsCounted, copyWithoutJoining, unmentionedKept, heardIssuedAgain
     case forgottenDeleteMet, collectedComesBack
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept

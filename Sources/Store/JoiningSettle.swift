@@ -9,8 +9,9 @@ extension Replica {
     /// Decides on every row that the copy did not bring, then issues again what only this replica has; a
     /// replica that does not settle is left alone.
     ///
-    /// A row whose changes the copy has all seen was deleted and collected elsewhere: it goes here too. Any
-    /// other is issued again whole. In short transactions, and it goes on after a crash where it stopped.
+    /// A row whose changes the copy has all seen was deleted and collected elsewhere: it goes here too. One
+    /// that the copy's source had not heard of from a member that takes part stays as half received: that
+    /// member will tell. Any other is issued again whole. In short transactions, and it goes on after a crash where it stopped.
     /// Complexity: O(rows).
     package func settleJoining() throws {
         while joining?.phase == .settling {
@@ -83,7 +84,18 @@ extension Replica {
             try noteTouched(entry, key: key, old: old, row: row)
             return try forget(entry, key: key, old: old)
         }
-        try issue(entry, key: key, old: old) { _ in true }
+        // What others will tell waits for them as half received: their deletes have not seen a new dot.
+        let waiting = isBroken(.heardIssuedAgain) ? [] : activeOrigins.subtracting(lostOrigins)
+        let isWaiting = { !joining.copied.contains($0) && waiting.contains($0.origin) }
+        let beyond = old.kernel.writes.map(\.dot).filter { !joining.copied.contains($0) }
+        guard !beyond.allSatisfy(isWaiting) else { return }
+        try issue(entry, key: key, old: old) { !isWaiting($0.dot) }
+    }
+
+    /// Origins of which what lies beyond the copy comes from nobody else.
+    private var lostOrigins: Set<Origin> {
+        let provisional = joining.map { $0.abandoned + [$0.provisional] } ?? []
+        return Set(provisional + endedOrigins + removedOrigins).subtracting([origin])
     }
 
     /// Whether this replica had all of a row that only the copy brought: it was deleted and forgotten here,
@@ -113,7 +125,7 @@ extension Replica {
     private func reissueOwn() throws -> Int {
         guard let joining else { return 0 }
         let provisional = Set(joining.abandoned + [joining.provisional])
-        let lost = provisional.union(endedOrigins).union(removedOrigins).subtracting([origin])
+        let lost = lostOrigins
         var count = 0
         for past in lost.sorted() where count < bounds.foldEntriesMax {
             let beyond = provisional.contains(past) ? 0 : joining.copied[past]

@@ -111,6 +111,8 @@ package final class Replica {
     package internal(set) var continuedOrigins: [Origin] = []
     /// Origins of nodes that were removed from the group, or became readers: nobody takes more of them.
     package var removedOrigins: [Origin] = []
+    /// Origins of other members that take part: who writes under one will tell what it wrote.
+    package var activeOrigins: Set<Origin> = []
     /// The node behind each origin, as far as it was met.
     var authors: [Origin: String] = [:]
     /// Those of them that a node has joined under.

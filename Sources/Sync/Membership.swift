@@ -34,16 +34,18 @@ package struct Membership: Sendable, Equatable {
         self.joins = joins
     }
 
-    /// Of the origins with known authors, those of which nothing more is taken by `node`: their author is no
-    /// writer, or has joined under another since it joined under that one.
-    package func overOrigins(
+    /// What becomes of the origins whose authors are known, without those of `node`. Nothing more is taken
+    /// of an origin that is over: its author is no writer, or has joined under another since it joined under
+    /// that one. The author of an active one will tell what it wrote under it.
+    package func sortOrigins(
         authors: [Origin: String], joined: Set<Origin>, without node: String
-    ) -> [Origin] {
-        authors.filter { origin, author in
+    ) -> (over: [Origin], active: Set<Origin>) {
+        let others = authors.filter { $0.value != node }
+        let over = others.filter { origin, author in
             let isReplaced = joined.contains(origin) && origins?[author] != origin
-            return author != node && (roles[author] != .writer || isReplaced)
+            return roles[author] != .writer || isReplaced
         }
-        .map(\.key).sorted()
+        return (over.keys.sorted(), Set(others.keys).subtracting(over.keys))
     }
 }
 

@@ -12,7 +12,7 @@ enum Directed {
     static func run() throws -> [String] {
         try deltaBelowBase() + unreadRows() + orphansInOrder() + numbersNotedEarly()
             + collectedTooEarly() + collectedHidden() + collectedByOldWord()
-            + collectedComesBack()
+            + collectedComesBack() + heardIssuedAgain()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -233,6 +233,32 @@ enum Directed {
         let rows = try Connection(path: folder.file("zero")).query("SELECT a, b FROM t")
         return outcome.rows == 1 && rows.isEmpty
             ? [] : ["of a row that was collected (\(outcome.rows)) a copy brought back \(rows)"]
+    }
+
+    /// A copy comes from a member that has not heard what a third told this replica: the third deletes that,
+    /// and nothing new stands against it.
+    private static func heardIssuedAgain() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["SELECT 1", "SELECT 1"])
+        let third = try replica("third", in: folder, 3)
+        _ = try third.adoptSchema(try pair[0].schemaDescription())
+        try third.finishScans()
+        try send(pair[0], third)
+        let app = try Connection(path: folder.file("third"))
+        try app.execute("INSERT INTO t VALUES(2, 'third', 'new')")
+        try third.fold()
+        try send(third, pair[0])
+        pair[0].activeOrigins = [pair[1].origin, third.origin]
+        try pair[0].beginJoining(because: "a scenario")
+        try send(pair[1], pair[0])
+        try pair[0].settleJoining()
+        try app.execute("DELETE FROM t WHERE id = 2")
+        try third.fold()
+        try send(pair[0], third)
+        try send(third, pair[0])
+        let rows = try Connection(path: folder.file("zero")).query("SELECT id FROM t")
+        return rows == [[.integer(1)]]
+            ? [] : ["a member deleted its own row, and after a copy \(rows) are there"]
     }
 
     /// A delete hides an update: both are listed until a person decides.

@@ -72,7 +72,7 @@ final class SimulatedMembers {
                 table: Self.table, key: [.string(machine.name)], column: "origin",
                 value: .string(origin.hex))
         }
-        replica.removedOrigins = found.overOrigins(
+        (replica.removedOrigins, replica.activeOrigins) = found.sortOrigins(
             authors: replica.knownAuthors, joined: replica.joinedOrigins, without: machine.name)
         replica.isReader = found.roles[machine.name] == .reader
         seen = present

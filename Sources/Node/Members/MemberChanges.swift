@@ -34,7 +34,7 @@ extension NodeService {
     /// Of whose origins nothing more will be taken.
     func noteRemovedOrigins() {
         let replica = context.replica
-        replica.removedOrigins = context.members.membership.overOrigins(
+        (replica.removedOrigins, replica.activeOrigins) = context.members.membership.sortOrigins(
             authors: replica.knownAuthors, joined: replica.joinedOrigins,
             without: context.identity.node)
     }
