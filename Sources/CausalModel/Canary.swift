@@ -24,8 +24,8 @@
     case collectedWithoutWholeVector, collectedWhenAcknowledged, hiddenRowsCollected
     case digestCountsDeleted
     // Members who come and go.
-    case absentNotCounted, oldStatementsCounted, copyWithoutJoining, unmentionedKept, heardIssuedAgain
-    case forgottenDeleteMet, collectedComesBack
+    case absentNotCounted, oldStatementsCounted, copyWithoutJoining, unmentionedKept
+    case forgottenDeleteMet, collectedComesBack, heardIssuedAgain
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent

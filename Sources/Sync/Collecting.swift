@@ -73,11 +73,17 @@ extension SyncEngine {
         }
         guard isBehind else { return false }
         let late = outdated(configuration.node, peer.peerNode)
+        guard membership?()?.origins != nil else {
+            refuse(peer, late, now)
+            return true
+        }
         // Two that do not know of each other may send this replica from one to the other without end.
-        if membership?()?.origins != nil, mayBeSent(by: peer, now) {
+        if mayBeSent(by: peer, now) {
             try rejoin(because: late.message, isBehind: true, now)
         } else {
-            refuse(peer, late, now)
+            // Not as out of date: whoever hears that takes a copy itself.
+            let text = "\(late.message); it waits before another copy"
+            refuse(peer, SyncError(.shuttingDown, text), now)
         }
         return true
     }

@@ -24,12 +24,13 @@ package struct PeerBook {
     private var lastRecord = 0
     private var lastDial: UInt64 = 0
     private var selfAddresses: Set<PeerAddress> = []
-    /// Who is dialled; nil for everybody. Who came to be a member is dialled at once.
+    /// Who is dialled; nil for everybody. Who came to be a member, or has another role, is dialled at once.
     var members: [String: Membership.Role]? {
         didSet {
             isPlanStale = true
             for id in records.keys {
-                guard let node = records[id]?.node, members?[node] != nil, oldValue?[node] == nil
+                guard let node = records[id]?.node, let role = members?[node],
+                    oldValue?[node] != role
                 else { continue }
                 records[id]?.resetBackoff()
                 records[id]?.refusal = nil

@@ -249,4 +249,30 @@ private final class Roles {
         #expect(peer.replica.newOrigins.count == (canLead ? 1 : 0))
         #expect(peer.goodbye?.code == (canLead ? .shuttingDown : .outOfDate))
     }
+
+    /// Reproducer: starling-sim --seed 100 --nodes 5 --steps 1000. Who had been sent for a copy too often said
+    /// that it was out of date, and the other took that for its own case and threw its standing away.
+    @Test func whoIsOutOfDateItselfSendsNobodyForACopy() {
+        let first = RawPeer(rows: 1, authenticated: "raw") { replica in
+            Membership(
+                roles: ["node": .writer, "raw": .writer],
+                origins: ["node": replica.origin, "raw": RawPeer.origin],
+                joins: [replica.origin: [Dot(replica.origin, 1)]])
+        }
+        var state = RawPeer.statement(VersionVector([(RawPeer.origin, UInt64(3))]))
+        state.floor = VersionVector([(RawPeer.origin, UInt64(2))])
+        state.joined = Dot(RawPeer.origin, 1)
+        state.canLead = true
+        var peer = first
+        for attempt in 1...4 {
+            peer.greet()
+            peer.say(.state(state))
+            #expect(peer.isClosed)
+            #expect(first.replica.newOrigins.count == min(attempt, 3))
+            #expect(peer.goodbye?.code == .shuttingDown, "attempt \(attempt)")
+            guard attempt < 4 else { break }
+            peer = RawPeer(beside: peer, authenticated: "raw")
+        }
+        #expect(peer.goodbye?.text.hasPrefix("node is out of date") == true)
+    }
 }
