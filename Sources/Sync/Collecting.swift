@@ -23,7 +23,7 @@ extension SyncEngine {
             known.roles[configuration.node] != nil
         else { return }
         lastCollectAt = now
-        guard isIdle else { return wantCollection(now) }
+        guard isIdle(now) else { return wantCollection(now) }
         do {
             let outcome = try replica.collect(known.stabilityGroup(without: configuration.node))
             if outcome.hasMore { collectAt = now + SyncLimits.collectSliceMilliseconds }
@@ -39,9 +39,9 @@ extension SyncEngine {
     }
 
     /// No delta is on its way and no message waits.
-    private var isIdle: Bool {
+    private func isIdle(_ now: Milliseconds) -> Bool {
         links.values.allSatisfy { peer in
-            peer.session.incoming == nil && peer.outgoing == nil && peer.interrupted == nil
+            !isReceiving(peer, now) && peer.outgoing == nil && peer.interrupted == nil
                 && peer.inbox.isEmpty && peer.pending.isEmpty
         }
     }

@@ -46,6 +46,14 @@ extension SyncEngine {
         peer.pull = .waiting
     }
 
+    /// Whether a delta of this peer is on its way here. A sender that gives one up in the middle, since what
+    /// was in it has come by another way, does not say so.
+    func isReceiving(_ peer: PeerLink, _ now: Milliseconds) -> Bool {
+        guard let delta = peer.session.incoming else { return false }
+        return now - peer.progressAt < SyncLimits.pullStuckMilliseconds
+            || own?.vector.covers(delta.header.snapshot) != true
+    }
+
     private func isBlocked(_ peer: PeerLink, _ now: Milliseconds) -> Bool {
         peer.pushBlockedUntil.map { $0 > now } ?? false
     }

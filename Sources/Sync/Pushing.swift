@@ -99,7 +99,7 @@ extension SyncEngine {
         let hasBeyond =
             !own.isWhole && own.beyondHash != peer.beyondSent
             && own.beyondHash != peer.session.stated?.beyondHash
-            && !links.values.contains { $0.session.incoming != nil }
+            && !links.values.contains { isReceiving($0, now) }
         guard hasBeyond || !known.covers(own.vector) else {
             peer.forwardAt = nil
             return false

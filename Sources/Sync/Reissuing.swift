@@ -9,7 +9,7 @@ extension SyncEngine {
     /// Looks whether the exchange stands still with rows beyond every vector; after half a minute of
     /// that, those of the replica's own lost origins are issued again.
     func reissueLost(_ now: Milliseconds) {
-        guard let own, !own.isWhole, isReissuing || isStill(own) else {
+        guard let own, !own.isWhole, isReissuing || isStill(own, now) else {
             stillSince = nil
             isReissuing = false
             return
@@ -34,12 +34,12 @@ extension SyncEngine {
     /// Every peer stands just where this replica does, and nothing is on the way. Where a peer stands is
     /// known from its statements, and from the snapshots that it sent from: it states neither twice. What
     /// a reader has on top is nobody's business.
-    private func isStill(_ own: ReplicaSummary) -> Bool {
+    private func isStill(_ own: ReplicaSummary, _ now: Milliseconds) -> Bool {
         // Who has not said yet who it is may be anybody, and again and again.
         let peers = links.values.filter { $0.session.phase != .greeting }
         return !peers.isEmpty
             && peers.allSatisfy { peer in
-                guard peer.isActive, peer.session.incoming == nil, peer.outgoing == nil,
+                guard peer.isActive, !isReceiving(peer, now), peer.outgoing == nil,
                     peer.inbox.isEmpty, let stated = peer.session.stated
                 else { return false }
                 let isSame =

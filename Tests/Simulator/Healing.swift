@@ -151,6 +151,15 @@ extension Simulation {
                 "\($0.node) under \($0.origin.map { "\($0.high % 1_000)" } ?? "-") \(vectorText($0.vector))"
             }
             let removals = vectorText(group?.removals ?? VersionVector())
+            let waiting = try Connection(path: machine.path).query(
+                """
+                SELECT t.name, hex(d.key), hex(o.origin), d.number, r.context, hex(s.vector)
+                FROM _starling_deleted d JOIN _starling_table t ON t.id = d.tbl
+                LEFT JOIN _starling_origin o ON o.ord = d.origin
+                LEFT JOIN _starling_row r ON r.tbl = d.tbl AND r.key = d.key
+                LEFT JOIN _starling_snapshot s ON s.id = r.context LIMIT 5
+                """)
+            explain { "\(machine.name) waits with \(waiting.map { row in row.map(\.shown) })" }
             fail(
                 [
                     "keeps \(rows) deleted rows for ever, for the sake of \(facts?.waitsFor ?? [])\n"
@@ -248,5 +257,12 @@ extension Simulation {
                 .map { "\(table.name) \($0)" }.sorted()
         }
         return rows
+    }
+}
+
+extension Value {
+    fileprivate var shown: String {
+        if case .text(let bytes) = self { return String(decoding: bytes, as: UTF8.self) }
+        return "\(self)"
     }
 }

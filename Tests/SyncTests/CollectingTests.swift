@@ -304,6 +304,34 @@ import Wire
     }
 
     /// The state that opens a session is never older than what was sent before.
+    /// Reproducer: starling-sim --seed 9700338 --nodes 5 --steps 173. A sender gave a delta up in the middle, when
+    /// what it had begun had come by another way; the receiver waited for the rest, and kept deleted rows.
+    @Test(arguments: [true, false]) func aDeltaThatWasGivenUpHoldsNothingBack(isGivenUp: Bool) throws {
+        let peer = RawPeer(rows: 2, authenticated: "raw") { _ in
+            Membership(roles: ["node": .writer, "raw": .writer])
+        }
+        peer.engine.collectsDeletedRows = true
+        peer.activate()
+        peer.replica.write("row0", nil)
+        peer.engine.storeChanged(now: peer.now)
+        peer.advance(100)
+        let own = try peer.replica.summary().vector
+        if isGivenUp {
+            peer.say(
+                .deltaBegin(
+                    HeaderMessage(
+                        source: RawPeer.origin, base: VersionVector(), snapshot: own, rows: 2,
+                        bytes: 2, isContinuation: false)))
+        }
+        for number in 0..<8 {
+            peer.say(.statement(RawPeer.statement(own)))
+            peer.say(.ping(UInt64(number)))
+            peer.advance(5_000)
+        }
+        #expect(!peer.isClosed)
+        #expect(peer.replica.rows["row0"] == nil && peer.replica.rows["row1"] != nil)
+    }
+
     @Test func theStateWaitsForAFreshLook() {
         let peer = RawPeer(rows: 1)
         var isBusy = true
