@@ -229,7 +229,7 @@ extension Simulation {
                 if try observed.inner.isWholeNow() {
                     fail(
                         ghost.checkWhole(
-                            content, vector: observed.inner.vector,
+                            content, of: observed.inner.origin, vector: observed.inner.vector,
                             collected: collected[machine.index] ?? [:]), machine)
                 }
             }

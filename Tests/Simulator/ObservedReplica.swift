@@ -141,7 +141,7 @@ final class ObservedReplica: SyncReplica {
         guard try inner.isWholeNow() else { return }
         simulation.fail(
             simulation.ghost.checkWhole(
-                content, vector: inner.vector,
+                content, of: inner.origin, vector: inner.vector,
                 collected: simulation.collected[machine.index] ?? [:]), machine)
     }
 
@@ -271,6 +271,7 @@ final class ObservedReplica: SyncReplica {
     }
 
     func settleJoining() throws {
+        simulation.ghost.forgetRevivals(by: inner.origin)
         try local { try inner.settleJoining() }
         if !inner.isJoining { simulation.note("\(machine.name) takes part") }
     }
@@ -278,6 +279,7 @@ final class ObservedReplica: SyncReplica {
     func endJoiningAlone() throws {
         try local { try inner.fold() }
         simulation.settling[machine.index] = inner.joiningVector
+        simulation.ghost.revive(content, by: inner.origin)
         try local { try inner.endJoiningAlone() }
         simulation.note("\(machine.name) goes on alone")
     }

@@ -230,12 +230,16 @@ final class Runner {
         return run
     }
 
+    /// The commit that this was built from, as `Config/simulate build` has noted it.
     private func commit() -> String {
-        guard let pipe = popen("git rev-parse --short HEAD 2>/dev/null", "r") else { return "?" }
-        defer { pclose(pipe) }
-        var buffer = [CChar](repeating: 0, count: 64)
-        guard fgets(&buffer, 64, pipe) != nil else { return "?" }
-        return String(
-            decoding: buffer.prefix { $0 != 0 && $0 != 10 }.map(UInt8.init), as: UTF8.self)
+        var place = [UInt8](repeating: 0, count: 4_096)
+        let count = place.withUnsafeMutableBytes { bytes in
+            bytes.baseAddress.map { readlink("/proc/self/exe", $0, bytes.count) } ?? 0
+        }
+        let program = String(decoding: place.prefix(max(0, count)), as: UTF8.self)
+        guard let slash = program.lastIndex(of: "/"),
+            let bytes = readFile(program[..<slash] + "/commit")
+        else { return "unknown" }
+        return String(decoding: bytes.filter { $0 > 32 }, as: UTF8.self)
     }
 }

@@ -118,6 +118,9 @@ extension Simulation {
             try founder.lax?.execute(
                 "INSERT INTO members VALUES('\(machine.name)', 'writer', '\(origin)')")
         }
+        // Whoever lets others in has its own row and theirs on disk before.
+        founder.enterNode()
+        _ = try founder.observed?.summary()
     }
 
     /// Some machine that runs programs lets a newcomer in, or changes what is said of a member.
