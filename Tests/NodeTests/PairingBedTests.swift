@@ -59,6 +59,47 @@ import Testing
         }
     }
 
+    /// Whoever overheard a line that is over must not find its giver by it: not after it was revoked or used,
+    /// nor when its time is up.
+    @Test(
+        .enabled(if: NodeBed.isAvailable, "needs the bed; the reason is on stderr"),
+        .timeLimit(.minutes(10)))
+    func invitationThatIsOverIsAnnouncedNoLonger() async throws {
+        let flock = Flock()
+        let ann = try await flock.nodes("ann", schema: AttackTests.jobs)[0]
+        let bed = try await NodeBed(machines: 2, in: flock)
+        ann.machine = bed.machine(1)
+        try await ann.start()
+        func said(_ isInviting: Bool, _ when: String) async throws {
+            try await flock.until("\(isInviting ? "an" : "no") invitation is announced \(when)") {
+                let seen = try await flock.run(
+                    bed.machine(2) + ["avahi-browse", "-rptk", "_starling._tcp"]
+                ).output
+                return seen.contains("salt=") && seen.contains("inv=") == isInviting
+            }
+        }
+        try await said(false, "at first")
+        for ending in ["revoked", "used", "expired"] {
+            let isShort = ending == "expired"
+            let line = try #require(
+                try await ann.ask("invite", "--ttl", isShort ? "10s" : "10m")["invitation"]?.string)
+            try await said(true, "that will be \(ending)")
+            switch ending {
+            case "revoked": try await ann.ask("invite", "--revoke")
+            case "used":
+                let answer = try await flock.run(
+                    bed.machine(2) + [
+                        Flock.program, "--home", flock.path("bob"), "join", line, "--json",
+                    ])
+                #expect(answer.code == 0, "\(answer)")
+            default: break
+            }
+            try await said(false, "once it was \(ending)")
+        }
+        try await bed.signal(ann, on: 1, "TERM")
+        #expect(try await ann.process?.exit() == 0)
+    }
+
     /// Nothing is carried from one to the other but what two screens show.
     @Test(
         .enabled(if: NodeBed.isAvailable, "needs the bed; the reason is on stderr"),

@@ -120,7 +120,7 @@ extension Simulation {
         }
         // Whoever lets others in has its own row and theirs on disk before.
         founder.enterNode()
-        _ = try founder.observed?.summary()
+        do { _ = try founder.observed?.summary() } catch is ProcessDied { bury(founder) }
     }
 
     /// Some machine that runs programs lets a newcomer in, or changes what is said of a member.

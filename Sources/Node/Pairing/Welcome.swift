@@ -124,6 +124,7 @@ extension NodeService {
         }
         // A second request of the same newcomer means that the first answer was lost.
         try invitations.finish(given.key)
+        announceInvitations()
         let admitted = members.byNode[request.key.node]
         return PairingAnswer(
             group: context.identity.group, name: admitted?.name ?? name,
@@ -172,6 +173,7 @@ extension NodeService {
         if arguments["revoke"] == true {
             let id = arguments["id"]?.string
             let count = try invitations.revoke(id, now: wall)
+            announceInvitations()
             if let id, count == 0 {
                 throw NodeError(
                     .notFound,
@@ -197,7 +199,7 @@ extension NodeService {
             expiresMilliseconds: expires)
         try invitations.add(given, now: wall)
         // So that the newcomer finds this node by the invitation alone.
-        restartDiscovery()
+        announceInvitations()
         return [
             "invitation": .string(invitation.line), "expires_ms": .int(expires),
             "id": .string(given.id), "role": .string(role.rawValue),

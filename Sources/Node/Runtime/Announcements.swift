@@ -20,7 +20,11 @@ struct Announcements {
     private var renewalPause = Self.renewalMilliseconds
     private static let renewalMilliseconds: UInt64 = 2000
     private static let renewalMillisecondsMax: UInt64 = 120_000
+    private static let lookMilliseconds: Int64 = 60_000
     var service: DiscoveryService?
+    /// The open invitations that are announced, and when the first of them ends.
+    private(set) var invited: [PublicKey] = []
+    private var expiry: Transport.Timer?
     private(set) var heard: [String: DiscoveredPeer] = [:]
     private var nodes: [String: String] = [:]
 
@@ -89,6 +93,19 @@ struct Announcements {
         nodes.filter { $0.value == node }.map(\.key).sorted()
     }
 
+    /// Notes what is announced; `look` is called when an invitation has ended.
+    mutating func announce(
+        _ open: [GivenInvitation], on loop: EventLoop, now: Int64, _ look: @escaping () -> Void
+    ) {
+        invited = open.map(\.key)
+        expiry?.cancel()
+        expiry = open.map(\.expiresMilliseconds).min().map { end in
+            // The clock of the machine may be set meanwhile.
+            let delay = min(max(end - now, 0) + 1, Self.lookMilliseconds)
+            return loop.schedule(after: UInt64(delay), look)
+        }
+    }
+
     /// Plans another name, once.
     mutating func planRenewal(on loop: EventLoop, _ renew: @escaping () -> Void) {
         guard renewal?.isActive != true else { return }
@@ -107,6 +124,8 @@ extension NodeService {
         guard options.discovery ?? context.configuration.discovery else { return }
         let mailbox = loop.mailbox
         let boxed = LoopBound(self, on: loop)
+        let open = invitations.open(now: WallClock.milliseconds())
+        planLook(at: open)
         do {
             let announcement = try ServiceAnnouncement(
                 instanceName: announcements.instanceName(
@@ -114,8 +133,7 @@ extension NodeService {
                 port: listener?.address.port ?? 0,
                 txt: announcements.record(
                     of: context.members.own, group: context.identity.group,
-                    invitations: invitations.open(now: WallClock.milliseconds()).map(\.key),
-                    isOpen: opening != nil))
+                    invitations: open.map(\.key), isOpen: opening != nil))
             let acquaintances = announcements.acquaintances
             acquaintances.know(knownKeys, group: context.identity.group)
             let service = DiscoveryService(
@@ -129,6 +147,20 @@ extension NodeService {
             discoveryProblem = ProblemFact(code: "discovery", message: "\(error)")
             log.warning("\(error)")
         }
+    }
+
+    private func planLook(at open: [GivenInvitation]) {
+        announcements.announce(open, on: loop, now: WallClock.milliseconds()) {
+            [unowned self] in announceInvitations()
+        }
+    }
+
+    /// Announces the invitations that are open, and no others: whoever kept one that is over would follow
+    /// the node by it.
+    func announceInvitations() {
+        guard !isStopping, announcements.service != nil else { return }
+        let open = invitations.open(now: WallClock.milliseconds())
+        if open.map(\.key) == announcements.invited { planLook(at: open) } else { restartDiscovery() }
     }
 
     /// In another network the node is another stranger.
