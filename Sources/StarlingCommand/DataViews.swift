@@ -27,7 +27,9 @@ struct RecordsView: ReplyView {
                 let on = (record["peers"]?.array ?? []).compactMap(\.string)
                     .map { names[$0] ?? Words.short($0) }
                 let padded = state + String(repeating: " ", count: max(0, 10 - state.count))
-                let tail = on.isEmpty ? "" : "  on \(Words.list(on))"
+                let tail =
+                    record["deleted"] == true
+                    ? "  deleted here" : on.isEmpty ? "" : "  on \(Words.list(on))"
                 page.print("\(padded)  \(Words.key(record["key"]))\(tail)")
             }
             count += 1

@@ -8,7 +8,8 @@ struct InitializeView: ReplyView {
         page.print("\(page.paint(text("name"), .strong)) is a new node.")
         page.columns([
             ["home", Page.Cell(text("home"))], ["file", Page.Cell(text("db"))],
-            ["node", Page.Cell(text("node"))], ["key", Page.Cell(text("fingerprint"))],
+            ["node", Page.Cell(Words.short(text("node")))],
+            ["key", Page.Cell(text("fingerprint"))],
         ])
         page.print()
         page.print("Next:")

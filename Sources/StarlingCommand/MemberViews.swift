@@ -12,6 +12,9 @@ struct InviteView: ReplyView {
                     : "\(Words.count(count, "invitation")) cannot be used any more.")
             return
         }
+        // The answers to a code, given from another terminal.
+        if result["denied"] != nil { return page.print("Nobody was let in.") }
+        if result["fingerprint"] != nil { return NearbyView.showAdmitted(result, on: page) }
         let line = Words.safe(result["invitation"]?.string ?? "")
         if page.output.isTerminal, let code = QRCode(line), code.width <= page.output.width {
             for row in code.lines(colours: page.output.colours) { page.print(row) }
@@ -25,6 +28,9 @@ struct InviteView: ReplyView {
         page.print()
         page.print("  starling join \(line)")
         page.print()
+        if let warning = result["warning"]?.string {
+            page.print(page.paint("\(Words.safe(warning)).", .warning))
+        }
         page.print(
             "Whoever uses it is let in. To take it back: starling invite --revoke "
                 + Words.safe(result["id"]?.string ?? ""))

@@ -119,9 +119,13 @@ struct NearbyView: ReplyView {
     }
 
     func render(_ result: JSONValue, on page: Page) {
+        page.print()
+        Self.showAdmitted(result, on: page)
+    }
+
+    static func showAdmitted(_ result: JSONValue, on page: Page) {
         let name = Words.safe(result["name"]?.string ?? "")
         let role = result["role"] == "reader" ? ", as a reader" : ""
-        page.print()
         page.print(
             "\(name) (\(Words.short(result["node"]?.string ?? ""))) is a member now\(role).")
         page.print("Its fingerprint is \(Words.safe(result["fingerprint"]?.string ?? "")).")

@@ -40,10 +40,24 @@ struct SyncView: ReplyView {
             let error = Words.safe(failure["error"]?.string ?? "no answer")
             page.print(page.paint("  \(peer.name): \(error)", .bad))
         }
+        WaitView.showRefused(result, on: page)
     }
 
     func exitCode(_ result: JSONValue) -> ExitCode {
         result["synced"] == true ? .success : .notSynced
+    }
+}
+
+extension WaitView {
+    /// What a reader wrote is nowhere else, and will not be. False when there is nothing of that.
+    @discardableResult
+    static func showRefused(_ result: JSONValue, on page: Page) -> Bool {
+        guard let refused = result["refused"]?.int, refused > 0 else { return false }
+        page.print(
+            page.paint(
+                "\(Words.count(refused, "change")) of this file \(refused == 1 ? "is" : "are") refused by all, "
+                    + "since this node is a reader: starling records TABLE --state refused", .bad))
+        return true
     }
 }
 
@@ -54,6 +68,7 @@ struct WaitView: ReplyView {
             page.print(page.paint("In sync with \(peers).", .good))
             return
         }
+        if Self.showRefused(result, on: page) { return }
         let behind = Words.count(result["behind"]?.int ?? 0, "change")
         let ahead = Words.grouped(result["ahead"]?.int ?? 0)
         page.print(

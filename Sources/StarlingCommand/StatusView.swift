@@ -31,6 +31,12 @@ struct StatusView: ReplyView {
             let whom = names.isEmpty ? "" : ", kept for \(Words.list(names.map(Words.safe)))"
             rows.append(["deleted", Page.Cell(Words.count(kept, "row") + whom)])
         }
+        if let strangers = result["strangers"]?.int, strangers > 0 {
+            let proved = "that proved no member's key"
+            rows.append([
+                "strangers", Page.Cell("\(Words.count(strangers, "connection")) \(proved)"),
+            ])
+        }
         if let relay = RelayLine(result["relay"], now: result["now_ms"]?.int ?? 0) {
             rows.append(["relay", Page.Cell(relay.text)])
         }

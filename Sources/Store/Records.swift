@@ -30,6 +30,8 @@ package struct RecordFacts: Sendable {
     /// The nodes that have everything of this record.
     package var peers: [String]
     package var parkReason: String?
+    /// It was deleted here, which nobody takes from a reader: listed as refused only.
+    package var isDeleted = false
 }
 
 /// One change of the feed.
@@ -52,7 +54,8 @@ package struct ChangeFacts: Sendable {
 }
 
 extension Replica {
-    /// Every visible record of a table in key order, given to `body` one by one.
+    /// Every visible record of a table in key order, given to `body` one by one; of a reader's also those
+    /// that it deleted.
     package func records(
         of name: String, state wanted: RecordFacts.State? = nil,
         _ body: (RecordFacts) throws -> Void
@@ -87,11 +90,14 @@ extension Replica {
                 """, [.integer(entry.id), .blob(after)])
             for found in keys {
                 guard case .blob(let key) = found[0] else { continue }
-                guard let row = try load(entry, key: key), row.kernel.isVisible(entry.policy)
-                else { continue }
+                guard let row = try load(entry, key: key) else { continue }
                 let holders = peers.filter { row.kernel.isCovered(by: $0.vector) }
+                let isDeleted = !row.kernel.isVisible(entry.policy)
+                guard !isDeleted || isReader && !peers.isEmpty && holders.isEmpty else { continue }
                 let state: RecordFacts.State =
-                    if parked[found[0]] != nil {
+                    if isDeleted {
+                        .refused
+                    } else if parked[found[0]] != nil {
                         .parked
                     } else if conflicted.contains(found[0]) {
                         .conflicted
@@ -108,7 +114,8 @@ extension Replica {
                 try body(
                     RecordFacts(
                         key: try namedKey(key, entry: entry), state: state,
-                        peers: holders.map(\.node), parkReason: parked[found[0]]))
+                        peers: holders.map(\.node), parkReason: parked[found[0]],
+                        isDeleted: isDeleted))
             }
             guard keys.count == 1000, case .blob(let last)? = keys.last?[0] else { return nil }
             return last

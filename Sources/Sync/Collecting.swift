@@ -91,7 +91,8 @@ extension SyncEngine {
     private func outdated(_ late: String, _ other: String) -> SyncError {
         SyncError(
             .outOfDate,
-            "\(late) is out of date: it has not seen deletes that \(other) has already forgotten")
+            "\(late.prefix(8)) is out of date: it has not seen deletes that \(other.prefix(8)) has already "
+                + "forgotten")
     }
 }
 

@@ -131,7 +131,7 @@ extension SyncEngine {
                         continue
                     }
                 }
-                let text = "\(peer.peerNode) has to take a copy of the group's data first"
+                let text = "\(peer.peerNode.prefix(8)) has to take a copy of the group's data first"
                 refuse(peer, SyncError(.outOfDate, text), now)
             case .newcomer:
                 guard peer.session.stated?.vector.isEmpty == true, now >= peer.joinAt else {

@@ -35,6 +35,26 @@ import Testing
         #expect(try await ann.ask("wait", "--synced", "--timeout", "60")["synced"] == true)
         #expect(try await ann.sql("SELECT count(*) FROM jobs WHERE title LIKE '%red'") == "0\n")
         #expect(try await bob.sql("SELECT count(*) FROM jobs WHERE title LIKE '%red'") == "0\n")
+        // A delete is refused as well, and stays to be seen though its row is gone here.
+        try await red.sql("DELETE FROM jobs WHERE id='b1'")
+        try await flock.until("red is told of its delete") {
+            try await red.status()["refused"] == 3
+        }
+        let listed = try await red.ask("records", "jobs", "--state", "refused")["records"]?.array
+        #expect(
+            listed?.count { $0["deleted"] == true } == 1 && listed?.count == 3, "\(listed ?? [])")
+        let shown = try await red.command("records", "jobs", "--state", "refused")
+        #expect(shown.output.contains("deleted here"), "\(shown)")
+        try await bob.shows("SELECT title FROM jobs WHERE id='b1'", "of bob")
+        // Nothing says that all is everywhere.
+        let waited = try await red.command("wait", "--synced", "--timeout", "60")
+        #expect(waited.code == 4 && waited.output.contains("3 changes"), "\(waited)")
+        #expect(try await red.command("sync").code == 4)
+        // What would stay here alone is not done, or is said.
+        try await red.sql("CREATE TABLE own(id TEXT PRIMARY KEY NOT NULL, v)")
+        let tracked = try await red.command("track", "own")
+        #expect(tracked.code == 0 && tracked.output.contains("reader"), "\(tracked)")
+        try await red.ask("untrack", "own")
         // A reader lets nobody in and removes nobody.
         for words in [
             ["invite"], ["members", "remove", "bob"], ["members", "rename", "bob", "x"],
@@ -47,6 +67,36 @@ import Testing
         try await ann.shows("SELECT title FROM jobs WHERE id='r1'", "of red")
         try await flock.converge(nodes)
         #expect(try await red.status()["refused"] == 0)
+        #expect(try await red.command("wait", "--synced", "--timeout", "60").code == 0)
+    }
+
+    /// A conflict is settled by who may write: what a reader settles would be so on its screen alone.
+    @Test func readerSettlesNoConflict() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "red", schema: Self.jobs)
+        let (ann, red) = (nodes[0], nodes[1])
+        try await ann.start()
+        try await red.start(peers: [ann])
+        try await flock.converge(nodes)
+        try await red.stop()
+        try await red.sql("UPDATE jobs SET title='one' WHERE id='j1'")
+        try await ann.sql("UPDATE jobs SET title='two' WHERE id='j1'")
+        try await red.start(peers: [ann])
+        try await flock.converge(nodes)
+        try await flock.until("red has the conflict") { try await red.status()["conflicts"] == 1 }
+        try await ann.ask("members", "role", "red", "reader")
+        try await flock.until("red knows what it is") {
+            try await red.status()["role"] == "reader"
+        }
+        let id = try #require(
+            try await red.ask("conflicts")["conflicts"]?.array?.first?["id"]?.string)
+        for verb in ["restore", "dismiss"] {
+            let answer = try await red.command("conflicts", verb, id)
+            #expect(answer.code == 6 && answer.errors.contains("reader"), "\(answer)")
+        }
+        #expect(try await red.status()["conflicts"] == 1)
+        try await ann.ask("conflicts", "restore", id)
+        try await flock.until("nothing is left of it") { try await red.status()["conflicts"] == 0 }
     }
 
     /// A removal reaches who was away through any other member, also without the remover.
@@ -87,6 +137,8 @@ import Testing
             told["problems"]?.array?.contains { $0["code"] == "unknown_key" } == true, "\(told)")
         let why = try await mal.command("why", "bob")
         #expect(why.code == 4 && why.output.contains("new invitation"), "\(why) \(told)")
+        let doctor = try await mal.command("doctor")
+        #expect(doctor.code == 1 && doctor.output.contains("does not know this node's key"))
         for node in [bob, cid] {
             #expect(try await node.sql("SELECT count(*) FROM jobs WHERE id='m'") == "0\n")
             let members = try await node.ask("members")["members"]?.array ?? []
@@ -102,6 +154,32 @@ import Testing
         #expect(joined.code == 0, "\(joined)")
         try await again.start(peers: [bob])
         try await again.shows("SELECT title FROM jobs WHERE id='after'", "secret")
+    }
+
+    /// A member that was removed while it was away lets somebody in, and the two are a group of their own:
+    /// that is said, though they are in sync with each other.
+    @Test func removedMemberThatLetsOthersInIsTold() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "mal", schema: Self.jobs)
+        let (ann, mal) = (nodes[0], nodes[1])
+        try await ann.start()
+        try await mal.start(peers: [ann])
+        try await flock.converge(nodes)
+        try await mal.stop()
+        try await ann.ask("members", "remove", "mal")
+        try await mal.start(peers: [ann])
+        let nia = try await flock.node("nia", via: mal)
+        try await nia.start(peers: [mal])
+        try await nia.shows("SELECT count(*) FROM jobs WHERE id='j1'", "1")
+        func isTold() async throws -> Bool {
+            try await mal.status()["problems"]?.array?.contains { $0["code"] == "unknown_key" }
+                == true
+        }
+        _ = try await mal.command("sync")
+        try await flock.until("mal is told beside its own guest") { try await isTold() }
+        #expect(try await mal.command("doctor").code == 1)
+        let line = try await mal.command("invite")
+        #expect(line.code == 0 && line.output.contains("may have been removed"), "\(line)")
     }
 
     /// Whoever was let in finds a database from before that: it does not found a second group.

@@ -30,7 +30,8 @@ import Testing
         let (here, there) = (try await inviting.code(), try await asking.code())
         #expect(here == middle.codes.inviter && there == middle.codes.newcomer)
         #expect(here != there)
-        _ = try await ann.ask("invite", "--deny")
+        let no = try await ann.command("invite", "--deny")
+        #expect(no.code == 0 && no.output == "Nobody was let in.\n", "\(no)")
         middle.run { middle.answer != nil }
         guard case .error(let error) = middle.answer else {
             Issue.record("the middle was answered \(String(describing: middle.answer))")

@@ -123,7 +123,9 @@ import Darwin
         #expect(try await ann.status()["strangers"]?.int ?? 0 >= before + 2)
 
         let van = try Asking("van", address, in: flock)
-        _ = try await ann.ask("invite", "--confirm", try await inviting.code())
+        let yes = try await ann.command("invite", "--confirm", try await inviting.code())
+        #expect(yes.code == 0 && yes.output.hasPrefix("van ("), "\(yes)")
+        #expect(yes.output.contains("is a member now") && !yes.output.contains("starling join"))
         #expect(try await van.end().code == 0)
         #expect(try await members(ann) == 2)
     }

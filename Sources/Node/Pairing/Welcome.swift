@@ -204,6 +204,11 @@ extension NodeService {
             "invitation": .string(invitation.line), "expires_ms": .int(expires),
             "id": .string(given.id), "role": .string(role.rawValue),
             "name": JSONValue(optional: given.name),
+            "warning": JSONValue(
+                optional: strangerProblem.map {
+                    "\($0.message): it may have been removed, and whoever is let in here is then in "
+                        + "another group than \(context.name) was"
+                }),
         ]
     }
 

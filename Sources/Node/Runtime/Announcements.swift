@@ -160,7 +160,8 @@ extension NodeService {
     func announceInvitations() {
         guard !isStopping, announcements.service != nil else { return }
         let open = invitations.open(now: WallClock.milliseconds())
-        if open.map(\.key) == announcements.invited { planLook(at: open) } else { restartDiscovery() }
+        guard open.map(\.key) != announcements.invited else { return planLook(at: open) }
+        restartDiscovery()
     }
 
     /// In another network the node is another stranger.

@@ -183,6 +183,8 @@ final class ControlServer {
             && (hasPeers || service.relay.url != nil && service.relay.isSettled)
         let peers = service.peerFacts()
         let isSettled = peers.allSatisfy { $0.state != "connecting" && $0.state != "syncing" }
+        // Of a reader nobody takes more, however long it is waited.
+        let refused = (try? service.context.refusedChanges()).map { Int64(clamping: $0) } ?? 0
         waiters.removeAll { waiter in
             let isLate = waiter.deadline.map { now >= $0 } ?? false
             let isDone =
@@ -190,12 +192,12 @@ final class ControlServer {
                 ? isSettled && (isSynced || now - waiter.startedAt > 500)
                 : isSynced && !service.context.replica.isScanning
             guard isDone || isLate else { return false }
-            let isWell = isDone && isSynced
+            let isWell = isDone && isSynced && refused == 0
             waiter.client.send(
                 .result(
                     waiter.isSync
-                        ? syncResult(waiter, peers, isWell)
-                        : waitResult(peers, isWell, waited: now - waiter.startedAt)))
+                        ? syncResult(waiter, peers, isWell, refused)
+                        : waitResult(peers, isWell, refused, waited: now - waiter.startedAt)))
             return true
         }
         service.pump()
@@ -203,12 +205,12 @@ final class ControlServer {
         pollTimer = service.loop.schedule(after: Self.pollMilliseconds) { [unowned self] in poll() }
     }
 
-    private func waitResult(_ peers: [PeerFact], _ isSynced: Bool, waited: Milliseconds)
-        -> JSONValue
-    {
+    private func waitResult(
+        _ peers: [PeerFact], _ isSynced: Bool, _ refused: Int64, waited: Milliseconds
+    ) -> JSONValue {
         let linked = peers.filter { $0.state == "connected" || $0.state == "syncing" }
         return [
-            "synced": .bool(isSynced), "waited_ms": .int(waited),
+            "synced": .bool(isSynced), "waited_ms": .int(waited), "refused": .int(refused),
             "peers": .int(Int64(linked.count)),
             "behind": .int(linked.compactMap(\.behind).max() ?? 0),
             "ahead": .int(linked.compactMap(\.ahead).max() ?? 0),
@@ -219,7 +221,9 @@ final class ControlServer {
         peers.compactMap(\.behind).reduce(0) { $0 &+ $1 }
     }
 
-    private func syncResult(_ waiter: Waiter, _ peers: [PeerFact], _ isSynced: Bool) -> JSONValue {
+    private func syncResult(
+        _ waiter: Waiter, _ peers: [PeerFact], _ isSynced: Bool, _ refused: Int64
+    ) -> JSONValue {
         let linked = peers.filter { $0.state == "connected" || $0.state == "syncing" }
         let failed: [JSONValue] = peers.filter { $0.state != "connected" && $0.state != "syncing" }
             .map { peer in
@@ -233,6 +237,7 @@ final class ControlServer {
             }
         return [
             "synced": .bool(isSynced && failed.isEmpty), "peers": .int(Int64(linked.count)),
+            "refused": .int(refused),
             "sent": .int(max(0, waiter.behindBefore - Self.behind(peers))),
             "received": .int(Int64(service.rowsReceived - waiter.receivedBefore)),
             "failed": .array(failed),

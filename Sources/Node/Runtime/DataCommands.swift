@@ -52,7 +52,7 @@ extension NodeContext {
                 return reports.map { report in
                     trackResult(
                         report.table, state: "tracked",
-                        warnings: report.problems.map(\.message))
+                        warnings: report.problems.map(\.message) + readerWarnings)
                 } + refused
             }
             for report in reports {
@@ -68,6 +68,11 @@ extension NodeContext {
             }
         }
         return refused
+    }
+
+    private var readerWarnings: [String] {
+        replica.isReader
+            ? ["this node is a reader: others take neither this table nor its rows from here"] : []
     }
 
     private func untrack(_ names: [String]) throws -> JSONValue {
@@ -143,6 +148,11 @@ extension NodeContext {
 
     func conflictSettle(_ id: String, isRestore: Bool) throws -> JSONValue {
         let (item, loser) = try findConflict(id)
+        guard !replica.isReader else {
+            throw NodeError(
+                .refused,
+                "this node is a reader, and nobody takes what it settles: do it on a writer")
+        }
         if isRestore {
             guard loser != nil || item.losers.count == 1 else {
                 throw NodeError(

@@ -23,6 +23,9 @@ enum Doctor {
         checks.append(library())
         checks.append(space(context.replica.path))
         checks.append(clock(context))
+        if context.members.ownRole == nil {
+            checks.append(DoctorCheck("members", .fail, "this node was removed from its group"))
+        }
         checks.append(contentsOf: network(context, live))
         return checks
     }
@@ -126,7 +129,7 @@ enum Doctor {
         guard ahead == 0 else {
             return DoctorCheck(
                 "clock", .warn, "\(ahead) peers date their changes in the future",
-                remedy: "compare the clocks; `starling status` names the origins")
+                remedy: "compare the clocks; `starling status` names the machines")
         }
         return DoctorCheck("clock", .ok, "plausible")
     }
@@ -160,6 +163,10 @@ enum Doctor {
                     remedy:
                         "let another machine in: `starling invite` here, `starling join` there; "
                         + "`starling why PEER` explains one that is known"))
+        if let problem = live.strangerProblem {
+            checks.append(
+                DoctorCheck("members", .fail, problem.message, remedy: problem.remedy))
+        }
         return checks
     }
 }

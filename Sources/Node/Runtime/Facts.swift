@@ -203,10 +203,11 @@ extension NodeContext {
         for (origin, milliseconds) in replica.clockOffenders.sorted(by: { $0.key < $1.key }) {
             let ahead = (milliseconds - WallClock.milliseconds()) / 1000
             if ahead <= 0 { continue }
+            let author = replica.knownAuthors[origin].map { name(of: $0, else: $0) }
+            let whose = author ?? "origin \(origin.hex.prefix(8))"
             found.append(
                 ProblemFact(
-                    code: "clock",
-                    message: "changes of origin \(origin.hex.prefix(8)) are dated \(ahead) s ahead",
+                    code: "clock", message: "changes of \(whose) are dated \(ahead) s ahead",
                     remedy: "set the clock of that machine right"))
         }
         for table in facts where table.isScanning {

@@ -37,15 +37,15 @@ extension NodeService {
             .compactMap(\.self) + divergences + relay.problems
     }
 
-    /// Nobody who was reached knows this node: it is not told that it was removed.
-    private var strangerProblem: ProblemFact? {
+    /// A member does not know this node's key: nobody is told that it was removed. Others may know it, those
+    /// among them that it let in since.
+    var strangerProblem: ProblemFact? {
         let peers = engine.peersStatus(now)
-        guard let peer = peers.first(where: \.isUnknownThere),
-            peers.allSatisfy({ $0.state != .connected })
-        else { return nil }
+        guard let peer = peers.first(where: \.isUnknownThere) else { return nil }
         return ProblemFact(
             code: "unknown_key", message: "\(peer.name) does not know this node's key",
-            remedy: peer.remedy, state: "fail")
+            remedy: peer.remedy,
+            state: peers.contains { $0.state == .connected } ? "warn" : "fail")
     }
 
     /// Equal vectors and different contents: a defect, and never to be passed over.

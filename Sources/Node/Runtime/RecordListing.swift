@@ -64,6 +64,7 @@ struct RecordListing {
             "peers": .array(record.peers.map { .string($0) }),
         ]
         if let reason = record.parkReason { item["reason"] = .string(reason) }
+        if record.isDeleted { item["deleted"] = true }
         return .object(item)
     }
 
