@@ -46,6 +46,19 @@ extension Replica {
         }
     }
 
+    /// Whether a cell shows what nobody will tell but this replica: it, or an origin that is over, has said
+    /// that, and no peer has stated to have it.
+    package func isUnheard(
+        table: String, key: [Value], column: String, value: Value, isOver: (Origin) -> Bool
+    ) throws -> Bool {
+        let said = try dots(table: table, key: key, column: column, value: value)
+        guard !said.isEmpty, said.allSatisfy({ $0.origin == origin || isOver($0.origin) }) else {
+            return false
+        }
+        let peers = try peerStatements()
+        return !said.contains { dot in peers.contains { $0.vector.contains(dot) } }
+    }
+
     /// Whether anything is known of any row of a table.
     package func hasKernels(table name: String) throws -> Bool {
         try translated {

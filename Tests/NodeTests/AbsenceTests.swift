@@ -146,4 +146,44 @@ import Trust
         #expect(try await bob.sql("SELECT title FROM jobs WHERE id = 'b'") == "2\n")
         for node in nodes { #expect(try await node.stop() == 0) }
     }
+
+    /// Reproducer: starling-sim --seed 9730667 --nodes 2 --steps 272. The one writer's file is put back behind its own
+    /// change of a role, which now only the reader knows, of whom nobody takes anything: the reader says so as
+    /// the writer that it is by the other's list, and both have one list again.
+    @Test func aRoleThatOnlyItsReaderKnowsComesBack() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "bob", schema: AttackTests.jobs)
+        let (ann, bob) = (nodes[0], nodes[1])
+        try await ann.start()
+        try await bob.start(peers: [ann])
+        try await flock.converge(ann, bob)
+        _ = try await ann.ask("backup", flock.path("old.db"))
+        _ = try await ann.ask("members", "role", "bob", "reader")
+        try await flock.until("bob knows") { try await bob.status()["role"] == "reader" }
+        try await ann.stop()
+        _ = try await flock.run([
+            "sh", "-c",
+            "rm -f \(ann.file)-wal \(ann.file)-shm && cp \(flock.path("old.db")) \(ann.file)",
+        ])
+        try await ann.start(peers: [bob])
+        func roles(_ node: TestNode) async throws -> [String] {
+            (try await node.ask("members")["members"]?.array ?? []).map {
+                "\($0["name"]?.string ?? "") \($0["role"]?.string ?? "")"
+            }.sorted()
+        }
+        try await flock.until("both have one list") {
+            let lists = [try await roles(ann), try await roles(bob)]
+            return lists.allSatisfy { $0 == ["ann writer", "bob reader"] }
+        }
+        try await flock.until("bob is a reader again") {
+            try await bob.status()["role"] == "reader"
+        }
+        try await flock.converge(ann, bob)
+        try await bob.sql("INSERT INTO jobs VALUES('r','of a reader')")
+        try await flock.until("which is refused") {
+            try await bob.status()["refused"]?.int ?? 0 > 0
+        }
+        #expect(try await ann.sql("SELECT count(*) FROM jobs WHERE id = 'r'") == "0\n")
+        for node in nodes { #expect(try await node.stop() == 0) }
+    }
 }

@@ -19,6 +19,7 @@ final class SimulatedMembers {
     private unowned let machine: Machine
     private let replica: Replica
     private var seen: (digest: UInt64?, changes: UInt64, origin: Origin)?
+    private var isReadingUnheard = false
     private var membership = Membership(roles: [:], origins: [:])
 
     init(_ machine: Machine, _ replica: Replica) {
@@ -46,7 +47,9 @@ final class SimulatedMembers {
             digest: replica.digest(ofTable: Self.table),
             changes: replica.changeCount(ofTable: Self.table), origin: replica.origin
         )
-        if let seen, seen == present { return membership }
+        if let seen, seen == present {
+            guard isReadingUnheard, try !isOwnReadingUnheard(membership) else { return membership }
+        }
         var found = Membership(roles: [:], origins: [:])
         for row in try replica.rows("SELECT node, role, origin FROM members") {
             let node = Self.string(row[0])
@@ -56,6 +59,9 @@ final class SimulatedMembers {
                 try replica.noteAuthor(origin, node: node, hasJoined: true)
             }
         }
+        isReadingUnheard =
+            try found.roles[machine.name] == .reader && isOwnReadingUnheard(found)
+        if isReadingUnheard { found.roles[machine.name] = .writer }
         if found.roles[machine.name] == nil {
             // Whoever let it in is believed until its own row has come.
             for other in machine.simulation.machines where other !== machine {
@@ -78,6 +84,16 @@ final class SimulatedMembers {
         seen = present
         membership = found
         return found
+    }
+
+    private func isOwnReadingUnheard(_ known: Membership) throws -> Bool {
+        try replica.isUnheard(
+            table: Self.table, key: [.string(machine.name)], column: "role",
+            value: .string("reader")
+        ) { origin in
+            guard let author = replica.knownAuthors[origin] else { return false }
+            return known.origins?[author] != origin
+        }
     }
 
     /// As any program does, from the node's own process.
