@@ -53,10 +53,11 @@ extension WaitView {
     @discardableResult
     static func showRefused(_ result: JSONValue, on page: Page) -> Bool {
         guard let refused = result["refused"]?.int, refused > 0 else { return false }
+        let words = "\(Words.count(refused, "change")) of this file \(refused == 1 ? "is" : "are")"
         page.print(
             page.paint(
-                "\(Words.count(refused, "change")) of this file \(refused == 1 ? "is" : "are") refused by all, "
-                    + "since this node is a reader: starling records TABLE --state refused", .bad))
+                "\(words) refused by all, since this node is a reader: "
+                    + "starling records TABLE --state refused", .bad))
         return true
     }
 }

@@ -185,11 +185,7 @@ extension Replica {
         for (entry, key) in found {
             // What no trigger saw may have made the row anew.
             guard let row = try loadCaptured(entry, key: key), isCollectable(row.kernel, entry)
-            else {
-                // Of a file of an earlier version.
-                if keptTables.contains(entry.name) { try forgetDeleted(entry, key: key) }
-                continue
-            }
+            else { continue }
             let dots = isBroken(.collectedWhenAcknowledged) ? [watch(row.kernel)] : heads(row)
             if let missing = dots.compactMap({ $0 }).first(where: { !stable.contains($0) }) {
                 try wait(entry, key: key, under: missing)
@@ -229,6 +225,17 @@ extension Replica {
     }
 
     // MARK: The queue
+
+    /// Keeps the deleted rows of a table from now on; those that wait already, since the file was folded
+    /// before this was said, wait no longer. Said at each opening of the file.
+    package func keepDeletedRows(of name: String) throws {
+        try translated {
+            keptTables.insert(name)
+            guard let entry = table(named: name) else { return }
+            try connection.run(
+                "DELETE FROM _starling_deleted WHERE tbl = ?1", [.integer(entry.id)])
+        }
+    }
 
     /// The dot under which a deleted row waits first: that of the latest delete.
     private func watch(_ kernel: Kernel) -> Dot? {

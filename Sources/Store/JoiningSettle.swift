@@ -11,8 +11,8 @@ extension Replica {
     ///
     /// A row whose changes the copy has all seen was deleted and collected elsewhere: it goes here too. One
     /// that the copy's source had not heard of from a member that takes part stays as half received: that
-    /// member will tell. Any other is issued again whole. In short transactions, and it goes on after a crash where it stopped.
-    /// Complexity: O(rows).
+    /// member will tell. Any other is issued again whole. In short transactions, and it goes on after a
+    /// crash where it stopped. Complexity: O(rows).
     package func settleJoining() throws {
         while joining?.phase == .settling {
             let isDone = try write {
@@ -88,7 +88,11 @@ extension Replica {
         let waiting = isBroken(.heardIssuedAgain) ? [] : activeOrigins.subtracting(lostOrigins)
         let isWaiting = { !joining.copied.contains($0) && waiting.contains($0.origin) }
         let beyond = old.kernel.writes.map(\.dot).filter { !joining.copied.contains($0) }
-        guard !beyond.allSatisfy(isWaiting) else { return }
+        guard !beyond.allSatisfy(isWaiting) else {
+            // Without a context it would have seen the vector from here on, which is the copy's.
+            row.context = seen(by: old)
+            return try save(entry, key: key, old: old, row: row)
+        }
         try issue(entry, key: key, old: old) { !isWaiting($0.dot) }
     }
 

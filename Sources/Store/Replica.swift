@@ -35,7 +35,7 @@ package final class Replica {
     package var fixedTables: Set<String> = []
     /// Tables whose deleted rows are kept for ever, by name: who was removed from a group must be known as
     /// that whenever it comes again.
-    package var keptTables: Set<String> = []
+    var keptTables: Set<String> = []
     /// A column, with its table, in which a replica that comes back believes what its copy says: what was
     /// written of it here is not issued again.
     package var copiedColumn: (table: String, column: String)?

@@ -49,7 +49,7 @@ extension SyncEngine {
     // MARK: Out of date
 
     /// Ends the link when one of the two has collected what the other has not seen deleted: rows that
-    /// are gone would come back, or stay. True when it did.
+    /// are gone would come back, or stay. True when it did, or will soon.
     ///
     /// Who has nothing at all is given a copy: it has nothing to bring back.
     func refuseOutdated(_ peer: PeerLink, _ now: Milliseconds) throws -> Bool {
@@ -68,6 +68,10 @@ extension SyncEngine {
         let isYielding =
             isBehind && membership?()?.origins != nil && !isDecider(over: peer.node)
         if isPeerBehind && !isYielding || isBehind && outranks(peer) {
+            if mayHearFirst(from: peer) {
+                peer.isLate = true
+                return true
+            }
             refuse(peer, outdated(peer.peerNode, configuration.node), now)
             return true
         }

@@ -96,10 +96,13 @@ extension SyncEngine {
         if membership?()?.origins != nil, standing(of: peer) == .joined,
             try replica.hasGoneBack(hello.node, origin: state.origin, vector: state.vector)
         {
-            let text = "\(hello.node) knows less than it said before: its file is an older copy"
-            return refuse(peer, SyncError(.outOfDate, text), now)
+            guard mayHearFirst(from: peer) else {
+                let text = "\(hello.node) knows less than it said before: its file is an older copy"
+                return refuse(peer, SyncError(.outOfDate, text), now)
+            }
+            peer.isLate = true
         }
-        if countsStatements(of: peer) {
+        if countsStatements(of: peer), !peer.isLate {
             try replica.noteStatement(
                 of: hello.node, name: hello.name, origin: state.origin, vector: state.vector)
             peer.lastNoteAt = now

@@ -98,13 +98,15 @@ final class PeerLink {
     var record: PeerBook.RecordID?
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
-    /// The host was told that the peer is connected.
     /// When it took part last, as far as this replica knew.
     var stoodAt: Milliseconds?
+    /// It has to take a copy, and was not told yet: it may say the same of this replica.
+    var isLate = false
     /// Since when it seems to have to take a copy, and says of itself that it takes part.
     var outdatedSince: Milliseconds?
     /// When it may be let in again.
     var joinAt: Milliseconds = .min
+    /// The host was told that the peer is connected.
     var isAnnounced = false
     var isDivergent = false
     /// The peer's count in its `state`, when it is the one that decides; and our own.

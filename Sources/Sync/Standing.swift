@@ -24,6 +24,7 @@ extension SyncEngine {
             let stated = peer.session.stated
         else { return .joined }
         let node = peer.node
+        if peer.isLate { return .outdated }
         if origins[node] == stated.origin { return .joined }
         let isContinued = origins[node].map(stated.continued.contains) ?? false
         // A reader cannot say so in the list; whoever serves it does.
@@ -83,12 +84,12 @@ extension SyncEngine {
         return own.map { ownJoin($0) != nil } ?? false
     }
 
-    /// Whether this replica may say where it stands: not between a new origin and its place in the list.
+    /// Whether this replica may say where it stands: not between a new origin and its place in the list, nor
+    /// between the end of its copy and what it issues again, by which others would forget what that meets.
     func mayState(_ own: ReplicaSummary) -> Bool {
-        guard let known = membership?(), known.origins != nil, !own.isJoining,
-            known.roles[configuration.node] != nil
-        else { return true }
-        return ownJoin(own) != nil
+        guard let known = membership?(), known.origins != nil else { return true }
+        if own.isJoining { return own.vector.isEmpty }
+        return known.roles[configuration.node] == nil || ownJoin(own) != nil
     }
 
     /// Lets in who waits for a copy, sends away who has to take one.
@@ -122,7 +123,7 @@ extension SyncEngine {
                     }
                 }
                 // It will say the same of this replica, and decides.
-                if stated.joined != nil, !isDecider(over: peer.node), !outranks(peer) {
+                if mayHearFirst(from: peer) {
                     let since = peer.outdatedSince ?? now
                     peer.outdatedSince = since
                     let end = since + SyncLimits.standingGraceMilliseconds
@@ -141,6 +142,14 @@ extension SyncEngine {
                 join(peer.node, stated.origin, now)
             }
         }
+    }
+
+    /// Whether the peer may say first that this replica has to take a copy: two that end the link for that at
+    /// once both hear nothing.
+    func mayHearFirst(from peer: PeerLink) -> Bool {
+        guard let own, ownJoin(own) != nil, peer.session.stated?.joined != nil else { return false }
+        return membership?()?.roles[configuration.node] == .writer
+            && !isDecider(over: peer.node) && !outranks(peer)
     }
 
     private func known(_ peer: PeerLink) -> Membership.Role? {

@@ -147,9 +147,9 @@ import Trust
         for node in nodes { #expect(try await node.stop() == 0) }
     }
 
-    /// Reproducer: starling-sim --seed 9730667 --nodes 2 --steps 272. The one writer's file is put back behind its own
-    /// change of a role, which now only the reader knows, of whom nobody takes anything: the reader says so as
-    /// the writer that it is by the other's list, and both have one list again.
+    /// Reproducer: starling-sim --seed 9730667 --nodes 2 --steps 272. The one writer's file is put back
+    /// behind its own change of a role, which now only the reader knows, of whom nobody takes anything: the
+    /// reader says so as the writer that it is by the other's list, and both have one list again.
     @Test func aRoleThatOnlyItsReaderKnowsComesBack() async throws {
         let flock = Flock()
         let nodes = try await flock.nodes("ann", "bob", schema: AttackTests.jobs)

@@ -16,13 +16,16 @@ enum Fault: String, CaseIterable {
     // Identity.
     case restore, clone, newOrigin
     // Members.
-    case evict, role
+    case evict, role, remove
     // Schema.
     case addColumn, lateTable, rebuild
 }
 
 /// What a seed draws.
 struct SwarmPlan {
+    /// What only a group with a list of members knows.
+    private static let ofMembers: Set<Fault> = [.evict, .role, .remove]
+
     var faults: Set<Fault> = []
     /// Steps of 1,000 in which a fault strikes, all faults together.
     var faultsPerThousand = 0
@@ -66,7 +69,8 @@ struct SwarmPlan {
         let isDrawn = generator.chance(3, in: 4)
         keepsMembers = wantedMembers ?? isDrawn
         let menu = Fault.allCases.filter {
-            keepsMembers || ($0 != .evict && $0 != .role)
+            // Drawn last, so that the seeds from before it still mean what they did, without it.
+            $0 != .remove && (keepsMembers || !Self.ofMembers.contains($0))
         }
         for fault in menu where generator.chance(2, in: 5) { faults.insert(fault) }
         // Some seeds see only one kind, some none.
@@ -98,8 +102,11 @@ struct SwarmPlan {
         if generator.chance(1, in: 3) { breakTransfers(&generator, without) }
         hasGhost = generator.chance(3, in: 4)
         checkpointPages = [1_000, 30, 1][generator.below(3)]
-        if !keepsMembers { faults.subtract([.evict, .role]) }
+        if !keepsMembers { faults.subtract(Self.ofMembers) }
         isFounderLast = generator.chance(1, in: 2)
+        if keepsMembers, !faults.isEmpty, !without.contains(.remove), generator.chance(1, in: 4) {
+            faults.insert(.remove)
+        }
         guard mayCollect else { return }
         // Without a list of members a file of yesterday cannot join again.
         let returns: Set<Fault> = [.restore, .clone]

@@ -63,7 +63,7 @@ extension Simulation {
     }
 
     private func summaries() -> [ReplicaSummary] {
-        machines.compactMap { machine in
+        members.compactMap { machine in
             defer { bury(machine) }
             return try? machine.observed?.summary()
         }
@@ -103,15 +103,22 @@ extension Simulation {
 
     private func isConverged() -> Bool {
         let all = summaries()
-        guard all.count == machines.count, let first = all.first else { return false }
+        guard all.count == members.count, let first = all.first else { return false }
         guard
             all.allSatisfy({
                 $0.vector == first.vector && $0.digest == first.digest
                     && $0.beyondHash == first.beyondHash
                     && $0.schemaFingerprint == first.schemaFingerprint
-            }), machines.allSatisfy({ $0.replica?.isScanning == false })
+            }), members.allSatisfy({ $0.replica?.isScanning == false })
         else { return false }
+        // No member talks to who was removed.
+        let names = Set(members.map(\.name))
         return all.allSatisfy(\.isWhole)
+            && members.allSatisfy { machine in
+                machine.node.engine.peersStatus(network.now).allSatisfy { peer in
+                    peer.state != .connected || peer.node.map(names.contains) ?? true
+                }
+            }
     }
 
     private func converge(within limit: Milliseconds) -> Bool {
@@ -129,10 +136,10 @@ extension Simulation {
     private func expectQuiet() throws {
         network.run(for: 5_000)
         let chunks = counts.chunks
-        let vectors = machines.map { $0.replica?.vector }
+        let vectors = members.map { $0.replica?.vector }
         network.run(for: 90_000)
         if counts.chunks != chunks { fail("\(counts.chunks - chunks) chunks after all were equal") }
-        if machines.map({ $0.replica?.vector }) != vectors { fail("a vector moved by itself") }
+        if members.map({ $0.replica?.vector }) != vectors { fail("a vector moved by itself") }
         if !isConverged() { fail("not equal any more: \(standing)") }
         try throwIfFailed()
     }
@@ -144,7 +151,7 @@ extension Simulation {
         while network.now < end, try !deletedRows().allSatisfy({ $0 == 0 }) {
             network.run(for: 1_000)
         }
-        for (machine, rows) in zip(machines, try deletedRows()) where rows > 0 {
+        for (machine, rows) in zip(members, try deletedRows()) where rows > 0 {
             let group = machine.lookAtMembers()?.stabilityGroup(without: machine.name)
             let facts = try group.flatMap { try machine.replica?.deletedRowFacts($0) }
             let said = try machine.replica?.peerStatements().map {
@@ -172,7 +179,7 @@ extension Simulation {
     }
 
     private func deletedRows() throws -> [Int] {
-        try machines.map { machine in
+        try members.map { machine in
             machine.enterNode()
             return try machine.replica?.deletedRowFacts(
                 StabilityGroup(writers: [], readers: [], removals: VersionVector())
@@ -182,7 +189,7 @@ extension Simulation {
 
     private func expectEqual() throws {
         var first: (shown: [String], conflicts: [String], parked: [String])?
-        for machine in machines {
+        for machine in members {
             guard let replica = machine.replica else { continue }
             machine.enterNode()
             if try replica.journalCount() > 0 { fail(["a journal has entries"], machine) }

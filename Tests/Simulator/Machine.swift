@@ -35,6 +35,8 @@ final class Machine {
     private var lastMembership: Membership?
     /// It was let in by somebody, and has not begun to join.
     var isNew = false
+    /// Somebody removed it from the group.
+    var isRemoved = false
     private var remembered: [RememberedPeer] = []
     /// The node could not start; it is tried again.
     private(set) var startFailure: String?
@@ -140,7 +142,7 @@ final class Machine {
             }
             if replica.isJoining { simulation.forgetChunks(of: self) }
             if simulation.plan.keepsMembers {
-                let members = SimulatedMembers(self, replica)
+                let members = try observed.local { try SimulatedMembers(self, replica) }
                 try observed.local { try members.prepare() }
                 self.members = members
             }

@@ -124,6 +124,7 @@ final class ObservedReplica: SyncReplica {
             if after[name] == nil {
                 before[name] = nil
                 simulation.collected[machine.index, default: [:]][name] = deleted
+                simulation.ghost.noteCollected(name, deleted)
             } else if deleted.allSatisfy({ !$0.value.isPresent || held[$0.key] == nil }),
                 after[name]?.keys.contains(where: { held[$0] == nil }) == true
             {
@@ -152,6 +153,7 @@ final class ObservedReplica: SyncReplica {
             && !writes.values.contains(where: { $0.isPresent && !$0.isDelete })
         {
             simulation.collected[machine.index, default: [:]][name] = writes
+            simulation.ghost.noteCollected(name, writes)
         }
     }
 
@@ -331,7 +333,7 @@ final class ObservedReplica: SyncReplica {
             // What is not taken from there cannot come from there.
             if let origins = members?.origins,
                 origins[other.name] != other.replica?.origin
-                    || members?.roles[other.name] == .reader
+                    || members?.roles[other.name] != .writer
             {
                 continue
             }

@@ -22,11 +22,11 @@ final class SimulatedMembers {
     private var isReadingUnheard = false
     private var membership = Membership(roles: [:], origins: [:])
 
-    init(_ machine: Machine, _ replica: Replica) {
+    init(_ machine: Machine, _ replica: Replica) throws {
         self.machine = machine
         self.replica = replica
         replica.copiedColumn = (Self.table, "origin")
-        replica.keptTables.insert(Self.table)
+        try replica.keepDeletedRows(of: Self.table)
     }
 
     private static func string(_ value: Value) -> String {
@@ -62,7 +62,9 @@ final class SimulatedMembers {
         isReadingUnheard =
             try found.roles[machine.name] == .reader && isOwnReadingUnheard(found)
         if isReadingUnheard { found.roles[machine.name] = .writer }
-        if found.roles[machine.name] == nil {
+        if found.roles[machine.name] == nil,
+            try !replica.hasKernel(table: Self.table, key: [.string(machine.name)])
+        {
             // Whoever let it in is believed until its own row has come.
             for other in machine.simulation.machines where other !== machine {
                 found.roles[other.name] = found.roles[other.name] ?? .writer
@@ -153,6 +155,22 @@ extension Simulation {
         changeMembers("UPDATE members SET origin = '' WHERE node = '\(other.name)'", at: machine)
     }
 
+    /// A member lets another go for good, which is no founder; two stay.
+    func remove() {
+        let members = members
+        let others = members.filter { $0 !== founder }
+        guard members.count > 2, !others.isEmpty else { return }
+        let other = others[generator.below(others.count)]
+        let left = members.filter { $0 !== other }
+        let machine = left[generator.below(left.count)]
+        note("\(machine.name) removes \(other.name)")
+        other.isRemoved = true
+        changeMembers("DELETE FROM members WHERE node = '\(other.name)'", at: machine)
+    }
+
+    /// Those of whom nobody was told that they are removed.
+    var members: [Machine] { machines.filter { !$0.isRemoved } }
+
     /// The founder makes a member a reader, or a writer again.
     func changeRole() {
         // Two that make each other readers leave nobody who could change that.
@@ -173,7 +191,11 @@ extension Simulation {
 
     /// Everybody may write again, and whoever is not listed is let in.
     func healMembers() {
-        for other in machines {
+        // Whoever removed one may have gone back since, or have been a reader without knowing.
+        for other in machines where other.isRemoved {
+            changeMembers("DELETE FROM members WHERE node = '\(other.name)'", at: founder)
+        }
+        for other in members {
             changeMembers(
                 "INSERT OR IGNORE INTO members VALUES('\(other.name)', 'writer', '')",
                 at: founder)

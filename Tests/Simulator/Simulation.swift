@@ -268,7 +268,8 @@ final class Simulation {
     }
 
     func received(_ chunk: DeltaChunk, of header: DeltaHeader, at machine: Machine) {
-        counts.chunks += 1
+        // Those who were removed and do not know go on as a group of their own.
+        if !machine.isRemoved { counts.chunks += 1 }
         guard plan.faults.contains(.replay) else { return }
         oldChunks.append((machine.index, header, chunk))
         if oldChunks.count > 40 { oldChunks.removeFirst() }

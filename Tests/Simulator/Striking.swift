@@ -24,6 +24,7 @@ extension Simulation {
         case .clone: try clone()
         case .evict: evict()
         case .role: changeRole()
+        case .remove: remove()
         case .newOrigin:
             // A stopped process decides nothing, and has not seen what happened to its tables.
             guard let observed = machine.observed, !machine.node.isFrozen else { return }

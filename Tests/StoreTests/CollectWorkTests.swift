@@ -231,7 +231,9 @@ private let tasks = """
         try cluster.stateAll()
         let group = StabilityGroup(writers: ["n1"], readers: [])
         // One waits since before the table was kept.
-        replica.keptTables = ["tasks"]
+        #expect(try replica.deletedRowFacts(group).rows == 1)
+        try replica.keepDeletedRows(of: "tasks")
+        #expect(try replica.verify() == [])
         #expect(try replica.collect(group).rows == 0)
         try cluster[0].app.execute("DELETE FROM tasks WHERE id = 'row2'")
         try cluster.converge()

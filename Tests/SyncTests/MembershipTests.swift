@@ -250,8 +250,8 @@ private final class Roles {
         #expect(peer.goodbye?.code == (canLead ? .shuttingDown : .outOfDate))
     }
 
-    /// Reproducer: starling-sim --seed 100 --nodes 5 --steps 1000. Who had been sent for a copy too often said
-    /// that it was out of date, and the other took that for its own case and threw its standing away.
+    /// Reproducer: starling-sim --seed 100 --nodes 5 --steps 1000. Who had been sent for a copy too often
+    /// said that it was out of date, and the other took that for its own case and threw its standing away.
     @Test func whoIsOutOfDateItselfSendsNobodyForACopy() {
         let first = RawPeer(rows: 1, authenticated: "raw") { replica in
             Membership(
@@ -274,5 +274,43 @@ private final class Roles {
             peer = RawPeer(beside: peer, authenticated: "raw")
         }
         #expect(peer.goodbye?.text.hasPrefix("node is out of date") == true)
+    }
+
+    /// Reproducer: starling-sim --seed 9740048 --nodes 4 --steps 313 --with isolate,remove,restore
+    /// --members. Each of two found that the other had to take a copy, and said so at once: both ended the
+    /// link before they heard.
+    @Test(arguments: ["node", "zed"])
+    func ofTwoWhoSendEachOtherForACopyOneHearsFirst(node: String) {
+        let peer = RawPeer(node: node, rows: 1, authenticated: "raw") { replica in
+            Membership(
+                roles: [node: .writer, "raw": .writer],
+                origins: [node: replica.origin, "raw": RawPeer.origin],
+                joins: [replica.origin: [Dot(replica.origin, 1)]])
+        }
+        peer.replica.hasPeerGoneBack = true
+        var state = RawPeer.statement(VersionVector([(RawPeer.origin, UInt64(3))]))
+        state.joined = Dot(RawPeer.origin, 1)
+        state.canLead = true
+        peer.greet()
+        peer.say(.state(state))
+        // The lesser id decides.
+        #expect((peer.goodbye?.code == .outOfDate) == (node == "node"))
+        guard node == "zed" else { return }
+        // Nothing flows meanwhile.
+        peer.say(.wholeDelta(RawPeer.header(to: 3), RawPeer.chunk))
+        #expect(peer.replica.vector[RawPeer.origin] == 0)
+        #expect(!peer.received.contains { if case .wholeDelta = $0 { true } else { false } })
+        peer.say(.goodbye(GoodbyeMessage(.outOfDate, "zed has to take a copy")))
+        #expect(peer.replica.newOrigins.count == 1)
+        // One that does not say it is told.
+        peer.replica.write("row1", "value")
+        peer.engine.storeChanged(now: peer.now)
+        peer.advance(100)
+        let other = RawPeer(beside: peer, authenticated: "raw")
+        other.greet()
+        other.say(.state(state))
+        #expect(other.goodbye == nil)
+        other.advance(5_000)
+        #expect(other.goodbye?.code == .outOfDate)
     }
 }

@@ -7,7 +7,9 @@ extension MemoryReplica {
     var hasCopyBegun: Bool { false }
     var continuedOrigins: [Origin] { [] }
     var joiningVector: VersionVector? { nil }
-    func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool { false }
+    func hasGoneBack(_ peer: String, origin: Origin, vector: VersionVector) throws -> Bool {
+        hasPeerGoneBack
+    }
     func beginJoining(because reason: String, isBehind: Bool) throws {
         try takeNewOrigin(because: reason)
     }

@@ -31,14 +31,6 @@ extension NodeService {
         }
     }
 
-    /// Of whose origins nothing more will be taken.
-    func noteRemovedOrigins() {
-        let replica = context.replica
-        (replica.removedOrigins, replica.activeOrigins) = context.members.membership.sortOrigins(
-            authors: replica.knownAuthors, joined: replica.joinedOrigins,
-            without: context.identity.node)
-    }
-
     /// Who came is looked for and waited for; who went is forgotten.
     func membersChanged() {
         guard !isStopping else { return }
@@ -54,7 +46,6 @@ extension NodeService {
                 try context.replica.expectPeer(member.node, name: member.name)
             }
         } catch { storeFailed(error) }
-        noteRemovedOrigins()
         relay.membersChanged()
         recogniseAgain()
         engine.updateBook(now) { _ in }

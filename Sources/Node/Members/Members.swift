@@ -46,7 +46,7 @@ final class Members {
         self.replica = replica
         introducer = try home.introducer()
         replica.fixedTables.insert(Self.table)
-        replica.keptTables.insert(Self.table)
+        try replica.keepDeletedRows(of: Self.table)
         replica.copiedColumn = (Self.table, "origin")
         try prepareTable()
         try look()
@@ -124,12 +124,21 @@ final class Members {
             try replica.noteAuthor(origin, node: member.node, hasJoined: true)
         }
         replica.isReader = ownRole == .reader
+        // At once: what a copy leaves to others, and what it issues again, goes by that.
+        sortOrigins()
         onChange?()
     }
 
-    /// Whether nobody else knows that this node is a reader: who had made it one has lost that, and it had that
-    /// of an origin that is over, or issued it again. Until somebody has it the node is the writer that it is by all other lists,
-    /// since of a reader nobody takes it.
+    /// Tells the replica of whose origins nothing more will be taken, and whose authors will tell what is
+    /// theirs.
+    func sortOrigins() {
+        (replica.removedOrigins, replica.activeOrigins) = membership.sortOrigins(
+            authors: replica.knownAuthors, joined: replica.joinedOrigins, without: own.node)
+    }
+
+    /// Whether nobody else knows that this node is a reader: who had made it one has lost that, and it had
+    /// that of an origin that is over, or issued it again. Until somebody has it the node is the writer
+    /// that it is by all other lists, since of a reader nobody takes it.
     private func isOwnReadingUnheard() throws -> Bool {
         try replica.isUnheard(
             table: Self.table, key: [.string(own.node)], column: "role",

@@ -331,7 +331,7 @@ final class NodeService {
         case .author(let node, let origin):
             do {
                 try context.replica.noteAuthor(origin, node: node)
-                noteRemovedOrigins()
+                context.members.sortOrigins()
             } catch { storeFailed(error) }
         case .joining, .joined: noteStanding(event)
         case .newOrigin(let reason): log.warning("continues under a new origin: \(reason)")
