@@ -12,7 +12,7 @@ enum Directed {
     static func run() throws -> [String] {
         try deltaBelowBase() + unreadRows() + orphansInOrder() + numbersNotedEarly()
             + collectedTooEarly() + collectedHidden() + collectedByOldWord()
-            + collectedComesBack() + heardIssuedAgain()
+            + collectedComesBack() + heardIssuedAgain() + copyWithoutJoining()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
