@@ -10,11 +10,10 @@ extension Replica {
     package func openDelta(base: VersionVector, resume: ResumePoint?) throws
         -> (any DeltaSource)?
     {
-        try openDelta(base: base, resume: resume, isCoveredOnly: false)
+        try openDelta(base: base, resume: resume, DeltaScope())
     }
 
-    /// - Parameter isCoveredOnly: rows whose only news lies beyond the vector stay out.
-    func openDelta(base: VersionVector, resume: ResumePoint?, isCoveredOnly: Bool) throws
+    func openDelta(base: VersionVector, resume: ResumePoint?, _ scope: DeltaScope) throws
         -> (any DeltaSource)?
     {
         try translated {
@@ -30,7 +29,7 @@ extension Replica {
                 try makeDurable()
                 let delta = try DeltaReader(
                     replica: self, connection: reader, base: base, resume: fitting(resume, base),
-                    isCoveredOnly: isCoveredOnly)
+                    scope: scope)
                 if delta.header.rows == 0, base.covers(vector) {
                     delta.close()
                     return nil
@@ -86,6 +85,16 @@ extension Replica {
     }
 }
 
+/// Which rows beyond the base a delta is of.
+struct DeltaScope {
+    /// Rows whose only news lies beyond the vector stay out.
+    var isCoveredOnly = false
+    /// Of this table only.
+    var table: Int64?
+    /// Only rows with a change beyond this.
+    var beyond = VersionVector()
+}
+
 /// One outgoing delta over one read snapshot.
 final class DeltaReader: DeltaSource {
     let header: DeltaHeader
@@ -94,6 +103,7 @@ final class DeltaReader: DeltaSource {
     private let base: VersionVector
     private let resume: ResumePoint?
     private let origins: [Origin]
+    private let table: Int64?
     /// Numbers of one origin beyond `lower`, up to `upper`.
     private struct Scan {
         var origin: Origin
@@ -119,7 +129,7 @@ final class DeltaReader: DeltaSource {
 
     init(
         replica: Replica, connection: Connection, base: VersionVector, resume: ResumePoint?,
-        isCoveredOnly: Bool
+        scope: DeltaScope
     ) throws {
         self.replica = replica
         self.connection = connection
@@ -130,19 +140,26 @@ final class DeltaReader: DeltaSource {
         dots = try connection.cached(
             """
             SELECT number, tbl, key FROM _starling_dot
-            WHERE origin = ?1 AND number > ?2 AND number <= ?3 ORDER BY number
+            WHERE origin = ?1 AND number > ?2 AND number <= ?3 AND (?4 IS NULL OR tbl = ?4)
+            ORDER BY number
             """)
+        table = scope.table
         let count = try connection.cached(
-            "SELECT count(*) FROM _starling_dot WHERE origin = ?1 AND number > ?2 AND number <= ?3")
+            """
+            SELECT count(*) FROM _starling_dot
+            WHERE origin = ?1 AND number > ?2 AND number <= ?3 AND (?4 IS NULL OR tbl = ?4)
+            """)
         var scans: [Scan] = []
         var rows = 0
         for (ordinal, origin) in replica.origins.enumerated() {
-            let lower = DeltaReader.lower(origin, base: base, resume: resume)
-            let upper = isCoveredOnly ? replica.vector[origin] : UInt64(Int64.max)
+            let lower = max(
+                DeltaReader.lower(origin, base: base, resume: resume), scope.beyond[origin])
+            let upper = scope.isCoveredOnly ? replica.vector[origin] : UInt64(Int64.max)
             count.reset()
             try count.bind(Int64(ordinal), at: 1)
             try count.bind(Int64(clamping: lower), at: 2)
             try count.bind(Int64(clamping: upper), at: 3)
+            if let table { try count.bind(table, at: 4) } else { try count.bindNull(at: 4) }
             guard try count.step() else { continue }
             let found = Int(count.int(0))
             count.reset()
@@ -244,6 +261,7 @@ final class DeltaReader: DeltaSource {
                 try dots.bind(Int64(current.ordinal), at: 1)
                 try dots.bind(Int64(clamping: current.lower), at: 2)
                 try dots.bind(Int64(clamping: current.upper), at: 3)
+                if let table { try dots.bind(table, at: 4) } else { try dots.bindNull(at: 4) }
                 isScanOpen = true
             }
             guard try dots.step() else {

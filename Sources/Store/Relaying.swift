@@ -20,6 +20,12 @@ package protocol LogReplica: SyncReplica {
     func openLogDelta(base: VersionVector, resume: ResumePoint?, isCoveredOnly: Bool) throws
         -> (any DeltaSource)?
 
+    /// A delta of the rows of one table that the vector covers beyond `beyond`, which covers `base`; nil when
+    /// there are none, or no such table.
+    func openUrgentDelta(
+        of table: String, base: VersionVector, beyond: VersionVector
+    ) throws -> (any DeltaSource)?
+
     /// Everything that was noted of the log.
     func logNotes() throws -> [String: [UInt8]]
 
@@ -38,7 +44,18 @@ extension Replica: LogReplica {
     package func openLogDelta(base: VersionVector, resume: ResumePoint?, isCoveredOnly: Bool) throws
         -> (any DeltaSource)?
     {
-        try openDelta(base: base, resume: resume, isCoveredOnly: isCoveredOnly)
+        try openDelta(base: base, resume: resume, DeltaScope(isCoveredOnly: isCoveredOnly))
+    }
+
+    package func openUrgentDelta(
+        of table: String, base: VersionVector, beyond: VersionVector
+    ) throws -> (any DeltaSource)? {
+        guard let entry = self.table(named: table) else { return nil }
+        let scope = DeltaScope(isCoveredOnly: true, table: entry.id, beyond: beyond)
+        guard let delta = try openDelta(base: base, resume: nil, scope) else { return nil }
+        if delta.header.rows > 0 { return delta }
+        delta.close()
+        return nil
     }
 
     package func logNotes() throws -> [String: [UInt8]] {

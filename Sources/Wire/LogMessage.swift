@@ -8,6 +8,8 @@ package import Codec
 /// A kind of 128 or more may be skipped by who does not know it, as in ``Message``.
 package enum LogMessage: Sendable, Equatable {
     case part(LogPart)
+    /// Rows of one chunk ahead of the transfer that brings them again: they move no vector.
+    case urgent(LogPart)
     case standing(LogStanding)
     /// Secrets of epochs for members, each readable by one of them only; opaque here.
     case grants([[UInt8]])
@@ -20,6 +22,7 @@ package enum LogMessage: Sendable, Equatable {
         static let standing: UInt8 = 2
         static let grants: UInt8 = 3
         static let snapshotStored: UInt8 = 128
+        static let urgent: UInt8 = 129
         static let optionalMin: UInt8 = 128
     }
 
@@ -34,6 +37,7 @@ package enum LogMessage: Sendable, Equatable {
     private var kindAndItem: (UInt8, CBOR) {
         switch self {
         case .part(let part): return (Kind.part, part.item)
+        case .urgent(let part): return (Kind.urgent, part.item)
         case .standing(let standing): return (Kind.standing, standing.item)
         case .grants(let grants):
             var fields = Fields()
@@ -62,6 +66,7 @@ package enum LogMessage: Sendable, Equatable {
         }
         switch kind {
         case Kind.part: self = .part(try LogPart(item))
+        case Kind.urgent: self = .urgent(try LogPart(item))
         case Kind.standing: self = .standing(try LogStanding(item))
         case Kind.grants:
             guard let list = try Fields(item)["g"]?.arrayValue,

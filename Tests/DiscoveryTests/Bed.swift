@@ -20,7 +20,7 @@ final class Bed {
     private let holder: Child
 
     /// Whether this host can have a bed. When it cannot, says so on stderr, once; with
-    /// `STARLING_REQUIRE_BED=1` (CI) the tests run all the same and fail.
+    /// `STARLING_REQUIRE_BED=1` the tests run all the same and fail.
     static let isAvailable: Bool = {
         guard let missing = whatIsMissing() else { return true }
         let isRequired = getenv("STARLING_REQUIRE_BED").map { String(cString: $0) } == "1"

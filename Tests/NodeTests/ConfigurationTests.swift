@@ -35,6 +35,7 @@ import Testing
                 discovery: false, log: "debug", /* more */
                 sync: { interval_seconds: 0x10, rounds_per_second: +5 },
                 limits: { connections: 7 },
+                relay: { forward: false, priority: ["alarms", "jobs"] },
                 derived: [
                     { name: "b", from: ["t"], rebuild: "DELETE FROM b", after: ["a"] },
                     { name: "a", from: ["t", "u"], rebuild: "DELETE \\
@@ -53,6 +54,8 @@ import Testing
         #expect(configuration.sync.intervalSeconds == 16)
         #expect(configuration.sync.roundsPerSecond == 5)
         #expect(configuration.limits.connections == 7)
+        #expect(!configuration.relay.forward)
+        #expect(configuration.relay.priority == ["alarms", "jobs"])
         #expect(configuration.derivedInOrder.map(\.name) == ["a", "b"])
         #expect(configuration.derived[1].rebuild == "DELETE FROM a")
         #expect(configuration.derived[1].from == ["t", "u"])

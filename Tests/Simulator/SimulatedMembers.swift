@@ -126,19 +126,29 @@ extension Simulation {
 
     /// The first machine founds the group and lets the others in.
     func foundGroup() throws {
-        guard plan.keepsMembers, let replica = founder.replica else {
-            return
+        guard plan.keepsMembers else { return }
+        // It may have died at its start: it starts again within seconds.
+        for _ in 0..<20 where founder.replica == nil {
+            bury(founder)
+            network.run(for: 6_000)
         }
+        guard let replica = founder.replica else { return fail("the founder does not start") }
         founder.enterApp()
         try founder.lax?.execute(SimulatedMembers.schema)
         for machine in machines {
             let origin = machine === founder ? replica.origin.hex : ""
             try founder.lax?.execute(
-                "INSERT INTO members VALUES('\(machine.name)', 'writer', '\(origin)')")
+                "INSERT OR IGNORE INTO members VALUES('\(machine.name)', 'writer', '\(origin)')")
         }
         // Whoever lets others in has its own row and theirs on disk before.
-        founder.enterNode()
-        do { _ = try founder.observed?.summary() } catch is ProcessDied { bury(founder) }
+        for _ in 0..<20 {
+            founder.enterNode()
+            do {
+                if try founder.observed?.summary() != nil { return }
+            } catch is ProcessDied { bury(founder) }
+            // It starts again within five seconds.
+            network.run(for: 6_000)
+        }
     }
 
     /// Some machine that runs programs lets a newcomer in, or changes what is said of a member.

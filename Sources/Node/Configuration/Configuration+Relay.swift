@@ -9,6 +9,8 @@ extension Configuration {
         package var forward = true
         /// Certificates that the relay's is checked against, in place of the system's: a PEM file.
         package var authorities: String?
+        /// Tables whose changes leave first when much waits, the most urgent first.
+        package var priority: [String] = []
         package var avoidsMetered = false
         package var meteredInterfaces: [String] = []
         package var batteryPercentMin: Int?
@@ -19,9 +21,10 @@ extension Configuration {
 
 extension Configuration.Relay {
     init(_ section: ConfigurationSection) throws(NodeError) {
-        try section.allow(["forward", "ca", "conditions"])
+        try section.allow(["forward", "ca", "priority", "conditions"])
         forward = try section.flag("forward") ?? forward
         authorities = try section.text("ca")
+        priority = try section.texts("priority") ?? []
         guard let conditions = try section.section("conditions") else { return }
         try conditions.allow(["metered", "metered_interfaces", "battery_percent", "hours"])
         avoidsMetered = !(try conditions.flag("metered") ?? true)

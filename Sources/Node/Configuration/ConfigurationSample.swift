@@ -5,9 +5,8 @@ extension Configuration {
     /// Every setting with its default and its explanation, as JSON5.
     package static func sample(database: String) -> String {
         """
-        // Settings of a Starling node: config.json5 in its home folder. JSON5: comments and trailing
-        // commas are welcome. Every key may be left out; what stands here are the defaults.
-        // The node reads the file when it starts.
+        // Settings of a Starling node, read when it starts. JSON5: comments and trailing commas are
+        // welcome. Every key may be left out; what stands here are the defaults.
         {
             // What others call this node. null: the name given to `starling init`.
             name: null,
@@ -41,6 +40,7 @@ extension Configuration {
                 forward: true,
                 // Certificates to check the relay's against, in place of the system's: a PEM file.
                 ca: null,
+                priority: [], // tables whose changes leave first when much waits
                 conditions: {
                     // false: not over mobile networks, nor over the interfaces named below.
                     metered: true,

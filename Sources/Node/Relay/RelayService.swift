@@ -101,6 +101,7 @@ final class RelayService {
     }
 
     private func prepare(_ forwarder: Forwarder, _ secret: GroupSecret) {
+        forwarder.urgentTables = settings.priority
         forwarder.mayWrite = { [unowned self] node in
             node == context.identity.node
                 ? context.members.ownRole == .writer

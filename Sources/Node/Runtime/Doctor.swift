@@ -75,7 +75,16 @@ enum Doctor {
                     remedy: "choose some: starling track --all")
             ]
         }
-        var checks = [
+        let names = Set(synced.map { $0.name.lowercased() })
+        let unknown = context.configuration.relay.priority.filter {
+            !names.contains($0.lowercased())
+        }
+        var checks = unknown.map {
+            DoctorCheck(
+                "priority", .warn, "relay.priority names \($0), which is not synced",
+                remedy: "track it, or take it out of the configuration")
+        }
+        checks += [
             DoctorCheck(
                 "tables", .ok,
                 "\(synced.count) synced, triggers armed: "

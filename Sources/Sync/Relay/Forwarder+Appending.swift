@@ -8,6 +8,12 @@ internal import RelayProtocol
 internal import Store
 internal import Wire
 
+/// An entry that waits to be seen in the log.
+struct LogOutgoing {
+    var entry: LogEntry
+    var message: LogMessage
+}
+
 /// A batch of a transfer that is being read from the store.
 struct LogBuilding {
     let source: any DeltaSource
@@ -116,7 +122,7 @@ extension Forwarder {
         return sealed > 0 ? sealed : Int(clamping: queuedChanges) * 100
     }
 
-    private var isSchemaNew: Bool {
+    var isSchemaNew: Bool {
         guard let fingerprint = ownSchema, fingerprint != 0 else { return false }
         return !state.schemas.contains(fingerprint)
     }
@@ -162,6 +168,7 @@ extension Forwarder {
         let summary = try replica.summary()
         guard !summary.isJoining else { return false }
         ownSchema = summary.schemaFingerprint
+        if try appendUrgent(summary) { return true }
         var resume: ResumePoint?
         var base = state.vector
         var next: (transfer: [UInt8], number: Int, previous: [UInt8]) = (randomBytes(16), 0, [])

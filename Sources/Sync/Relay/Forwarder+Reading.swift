@@ -113,6 +113,15 @@ extension Forwarder {
                 count(.malformed)
                 end(author)
             }
+        case .urgent(let part):
+            guard originChanges[author] ?? 0 <= SyncLimits.originChangesMax else {
+                return count(.malformed)
+            }
+            do { try take(urgent: part, of: author) } catch let error as StoreError
+                where error.code == .invalidDelta
+            {
+                count(.malformed)
+            }
         case .standing(let standing):
             if standing.wants {
                 state.vector.meet(standing.vector)

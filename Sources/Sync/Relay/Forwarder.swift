@@ -9,10 +9,10 @@ package import Wire
 /// One replica's side of a relay's log.
 ///
 /// The log is a pipe, never a member: only what a member says there of itself, sealed, counts as its
-/// statement. What every reader has
-/// that has read so far is the log's *vector*, and the next delta begins there, so that reading in order
-/// is always safe, whoever appends. It moves with the ENDs of transfers that began at or below it, and goes
-/// down when a reader says that it lacks something; each reader reckons it from the log alone.
+/// statement. What every reader has that has read so far is the log's *vector*, and the next delta begins
+/// there, so that reading in order is always safe, whoever appends. It moves with the ENDs of transfers that
+/// began at or below it, and goes down when a reader says that it lacks something; each reader reckons it
+/// from the log alone.
 ///
 /// The host calls ``work(_:)`` until it returns false, then takes requests; ``nextDeadline`` says when to
 /// call again. Everything runs on one thread, and one call is one short transaction at most.
@@ -23,6 +23,10 @@ package final class Forwarder {
     let random: () -> UInt64
     let isRetryable: (any Error) -> Bool
     package var limits = ForwarderLimits()
+    /// Tables whose changes go before all others when much waits, the most urgent first.
+    package var urgentTables: [String] = []
+    /// What of them went before the rest, in this process.
+    var urgentSent = VersionVector()
 
     /// Whether changes of a member are taken.
     package var mayWrite: (String) -> Bool = { _ in true }
@@ -43,7 +47,6 @@ package final class Forwarder {
     var state = LogState()
     var transfers: [String: LogTransfer] = [:]
     var unsaved: LogNotes = [:]
-
     var inbox: [LogIncoming] = []
     var read = 0
     var answer: LogAnswerEnd?
@@ -282,6 +285,7 @@ package final class Forwarder {
         writing = nil
         snapshot = nil
         needsSnapshot = false
+        urgentSent = VersionVector()
         dropOutbox()
     }
 
@@ -390,10 +394,4 @@ struct LogAnswerEnd {
     var place: LogPlace
     var position: LogPosition
     var hasMore: Bool
-}
-
-/// An entry that waits to be seen in the log.
-struct LogOutgoing {
-    var entry: LogEntry
-    var message: LogMessage
 }

@@ -92,6 +92,8 @@ package struct ForwarderLimits: Sendable {
     package var batchBytesMax = 4 * 1024 * 1024
     package var batchEntriesMax = 512
     package var waitSeconds = 55
+    /// So many changes wait before urgent ones go first: a few leave in one request.
+    package var urgentChangesMin: UInt64 = 256
     /// Between two transfers, once ``appendsMax`` left without a pause: each wakes every reader, and a relay
     /// counts requests. 0: none.
     package var appendMilliseconds: Milliseconds = 0

@@ -126,7 +126,7 @@ extension FaultPoint {
 /// The tracer of Linux.
 enum Strace {
     /// Whether programs can be traced here; when not, says so on stderr, once. With
-    /// `STARLING_REQUIRE_BED=1` (CI) the tests run all the same and fail.
+    /// `STARLING_REQUIRE_BED=1` the tests run all the same and fail.
     static let isAvailable: Bool = {
         #if os(Linux)
         let code = system("strace -D -f -qq -o /dev/null true >/dev/null 2>&1")

@@ -18,7 +18,7 @@ final class NodeBed {
     private let flock: Flock
 
     /// Whether this host can have a bed. When it cannot, says so on stderr, once; with
-    /// `STARLING_REQUIRE_BED=1` (CI) the test runs all the same and fails.
+    /// `STARLING_REQUIRE_BED=1` the test runs all the same and fails.
     static let isAvailable: Bool = {
         guard let missing = whatIsMissing() else { return true }
         let isRequired = getenv("STARLING_REQUIRE_BED").map { String(cString: $0) } == "1"

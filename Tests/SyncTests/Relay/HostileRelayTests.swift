@@ -38,6 +38,9 @@ import Testing
             $0.limits.batchEntriesMax = 3
             $0.limits.snapshotEntriesMin = 30
             $0.limits.snapshotBytesMin = 100
+            // In every other run whatever waits goes early, too.
+            $0.limits.urgentChangesMin = 2
+            if seed % 2 == 0 { $0.urgent = ["notes"] }
         }
         cluster.relay.faults = faults(seed)
         for step in 0..<200 {

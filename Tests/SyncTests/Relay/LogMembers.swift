@@ -63,6 +63,7 @@ final class LogCluster {
     private(set) var now: Milliseconds = 1_000_000
     var random: SeededGenerator
     var limits = ForwarderLimits()
+    var urgent: [String] = []
     var bounds = Limits.Bounds()
     /// By how much a member's clock is wrong, in milliseconds.
     var clockErrors: [String: Int64] = [:]
@@ -105,6 +106,7 @@ final class LogCluster {
                     random: { [unowned self] in random.next() },
                     isRetryable: { ($0 as? StoreError)?.isRetryable ?? false })
                 forwarder.limits = limits
+                forwarder.urgentTables = urgent
                 return forwarder
             })
         if isOwner {
