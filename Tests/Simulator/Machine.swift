@@ -187,6 +187,16 @@ final class Machine {
         _ = try observed.summary()
     }
 
+    /// A peer said what it numbers under.
+    func noteAuthor(_ origin: Origin, _ node: String) {
+        guard let members, let observed else { return }
+        enterNode()
+        do {
+            try observed.noteAuthor(origin, node)
+            members.lookAgain()
+        } catch { simulation.note("\(name) cannot note an author: \(error)") }
+    }
+
     /// The marker as it was flushed last: its later writes may be lost with the power.
     private var flushedMarker: [UInt8]?
 

@@ -238,6 +238,10 @@ final class ObservedReplica: SyncReplica {
         }
     }
 
+    func noteAuthor(_ origin: Origin, _ node: String) throws {
+        try alive { try inner.noteAuthor(origin, node: node) }
+    }
+
     func peerStatements() throws -> [PeerStatement] { try alive { try inner.peerStatements() } }
 
     func noteReport(

@@ -98,6 +98,9 @@ final class SimulatedMembers {
         }
     }
 
+    /// Something is known now by which the list means something else.
+    func lookAgain() { seen = nil }
+
     /// As any program does, from the node's own process.
     func write(_ sql: String) throws {
         do {

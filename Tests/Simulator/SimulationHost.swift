@@ -126,6 +126,7 @@ extension Simulation {
             case .storeTrouble(let reason):
                 note("\(machine.name): \(reason)")
                 machine.hasStoreTrouble = true
+            case .author(let node, let origin): machine.noteAuthor(origin, node)
             case .refused, .disconnected, .connected: explain { "\(machine.name): \(event)" }
             default: break
             }
