@@ -34,17 +34,19 @@ package struct Membership: Sendable, Equatable {
         self.joins = joins
     }
 
-    /// What becomes of the origins whose authors are known, without those of `node`. Nothing more is taken
-    /// of an origin that is over: its author is no writer, or has joined under another since it joined under
-    /// that one. The author of an active one will tell what it wrote under it.
+    /// What becomes of the origins whose authors are known. Nothing more is taken of an origin that is
+    /// over: its author is no writer, or has joined under another since it joined under that one; so may
+    /// `node` itself. The author of an active one, which is another node, will tell what it wrote under it.
     package func sortOrigins(
-        authors: [Origin: String], joined: Set<Origin>, without node: String
+        authors: [Origin: String], joined: Set<Origin>, at node: String
     ) -> (over: [Origin], active: Set<Origin>) {
-        let others = authors.filter { $0.value != node }
-        let over = others.filter { origin, author in
-            let isReplaced = joined.contains(origin) && origins?[author] != origin
+        let over = authors.filter { origin, author in
+            let listed = origins?[author]
+            let isReplaced = joined.contains(origin) && listed != origin
+            if author == node { return isReplaced && listed != nil }
             return roles[author] != .writer || isReplaced
         }
+        let others = authors.filter { $0.value != node }
         return (over.keys.sorted(), Set(others.keys).subtracting(over.keys))
     }
 }

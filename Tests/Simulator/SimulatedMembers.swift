@@ -81,7 +81,7 @@ final class SimulatedMembers {
                 value: .string(origin.hex))
         }
         (replica.removedOrigins, replica.activeOrigins) = found.sortOrigins(
-            authors: replica.knownAuthors, joined: replica.joinedOrigins, without: machine.name)
+            authors: replica.knownAuthors, joined: replica.joinedOrigins, at: machine.name)
         replica.isReader = found.roles[machine.name] == .reader
         seen = present
         membership = found

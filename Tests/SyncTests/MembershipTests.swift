@@ -313,4 +313,26 @@ private final class Roles {
         other.advance(5_000)
         #expect(other.goodbye?.code == .outOfDate)
     }
+
+    /// Reproducer: starling-sim --seed 9750113 --nodes 2 --steps 457 --with isolate,newOrigin,remove,restore.
+    /// The marker outside the file remembers the last eight; the list knows of each that it was replaced.
+    @Test func originsThatTheListHasReplacedAreOver() {
+        let (own, old, met, other, gone) = (
+            Origin(high: 1, low: 1), Origin(high: 1, low: 2), Origin(high: 1, low: 3),
+            Origin(high: 2, low: 1), Origin(high: 3, low: 1)
+        )
+        var known = Membership(
+            roles: ["me": .writer, "it": .writer], origins: ["me": own, "it": other])
+        let authors = [own: "me", old: "me", met: "me", other: "it", gone: "went"]
+        let sorted = known.sortOrigins(
+            authors: authors, joined: [own, old, other, gone], at: "me")
+        // Of one that nobody joined under the original of a copied home may go on.
+        #expect(sorted.over == [old, gone].sorted())
+        #expect(sorted.active == [other])
+        // Without a place in the list nothing of its own is over.
+        known.origins = ["it": other]
+        #expect(
+            known.sortOrigins(authors: authors, joined: [own, old, other, gone], at: "me").over
+                == [gone])
+    }
 }

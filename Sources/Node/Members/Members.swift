@@ -133,7 +133,7 @@ final class Members {
     /// theirs.
     func sortOrigins() {
         (replica.removedOrigins, replica.activeOrigins) = membership.sortOrigins(
-            authors: replica.knownAuthors, joined: replica.joinedOrigins, without: own.node)
+            authors: replica.knownAuthors, joined: replica.joinedOrigins, at: own.node)
     }
 
     /// Whether nobody else knows that this node is a reader: who had made it one has lost that, and it had
