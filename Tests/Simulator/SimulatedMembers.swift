@@ -135,11 +135,14 @@ extension Simulation {
             bury(founder)
             network.run(for: 6_000)
         }
-        guard let replica = founder.replica else { return fail("the founder does not start") }
+        // No handle of it is held: it may die again.
+        guard let own = founder.replica?.origin.hex else {
+            return fail("the founder does not start")
+        }
         founder.enterApp()
         try founder.lax?.execute(SimulatedMembers.schema)
         for machine in machines {
-            let origin = machine === founder ? replica.origin.hex : ""
+            let origin = machine === founder ? own : ""
             try founder.lax?.execute(
                 "INSERT OR IGNORE INTO members VALUES('\(machine.name)', 'writer', '\(origin)')")
         }
