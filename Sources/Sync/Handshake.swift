@@ -97,7 +97,8 @@ extension SyncEngine {
             try replica.hasGoneBack(hello.node, origin: state.origin, vector: state.vector)
         {
             guard mayHearFirst(from: peer) else {
-                let text = "\(hello.node) knows less than it said before: its file is an older copy"
+                let text =
+                    "\(hello.node.prefix(8)) knows less than it said before: its file is an older copy"
                 return refuse(peer, SyncError(.outOfDate, text), now)
             }
             peer.isLate = true
@@ -126,7 +127,8 @@ extension SyncEngine {
     func checkOrigin(_ peer: PeerLink, _ state: StatementMessage, _ now: Milliseconds) throws {
         let before = try own ?? replica.summary()
         if state.origin == before.origin {
-            let reason = "the node \(peer.peerNode) numbers its changes under the same origin"
+            let reason =
+                "the node \(peer.peerNode.prefix(8)) numbers its changes under the same origin"
             guard mayEndOrigin(peer, now) else { return }
             refuse(peer, SyncError(.originClash, reason), now)
             return try rejoin(because: reason, now)
@@ -144,8 +146,8 @@ extension SyncEngine {
         guard vector[current.origin] > current.vector[current.origin], mayEndOrigin(peer, now)
         else { return }
         try rejoin(
-            because: "the node \(peer.peerNode) knows more changes of this replica than are here: "
-                + "the file is an older copy", now)
+            because: "the node \(peer.peerNode.prefix(8)) knows more changes of this replica than "
+                + "are here: the file is an older copy", now)
     }
 
     /// Whether the header of a delta leaves this node its origin, or ends it for good reasons. False when
@@ -165,7 +167,7 @@ extension SyncEngine {
     func noteEndedOrigin(_ outcome: ApplyOutcome, _ peer: PeerLink, _ now: Milliseconds) {
         guard outcome.hasEndedOrigin else { return }
         originChanges[peer.peerNode, default: 0] += 1
-        let reason = "rows of \(peer.peerNode) have numbers of this node"
+        let reason = "rows of \(peer.peerNode.prefix(8)) have numbers of this node"
         guard membership?()?.origins == nil else {
             do { try rejoin(because: reason, now) } catch { onEvent?(.storeTrouble("\(error)")) }
             return
