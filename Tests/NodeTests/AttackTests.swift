@@ -142,6 +142,9 @@ import Testing
             let carrier = try await spawn(AttackScripts.carrier, ann, [files[number]], in: flock)
             let line = try await carrier.line(with: "listens on ").text
             try await bob.start(["--peer", String(line.dropFirst("listens on ".count))])
+            try await flock.until("bob has the table") {
+                try await bob.sql("SELECT count(*) FROM sqlite_schema WHERE name = 'jobs'") == "1\n"
+            }
             try await bob.sql("INSERT INTO jobs VALUES('b\(number)','of bob')")
             try await ann.shows("SELECT title FROM jobs WHERE id='b\(number)'", "of bob")
             try await bob.stop()
