@@ -43,7 +43,7 @@ package final class Marker {
         let doubt = try Marker.doubt(old, identity: identity, boot: boot, replica: replica)
         if let doubt {
             let reason = trouble ?? doubt
-            if rejoins, doubt == Marker.unflushed || doubt == Marker.untold, !replica.isJoining {
+            if rejoins, doubt == Marker.unflushed, !replica.isJoining {
                 // Nothing that anybody was told is gone: what leaves is on disk before.
                 try replica.continueUnderNewOrigin(because: reason)
             } else if rejoins {
@@ -54,8 +54,7 @@ package final class Marker {
         }
         content = MarkerContent(
             nonce: Int64(bitPattern: random() >> 1), origin: replica.origin,
-            exported: replica.vector[replica.origin], told: replica.vector[replica.origin],
-            provisional: replica.provisionalDot,
+            exported: replica.vector[replica.origin], provisional: replica.provisionalDot,
             device: identity.device,
             inode: identity.inode, born: identity.born, boot: boot, isClean: false,
             ended: old?.ended ?? [])
@@ -65,19 +64,16 @@ package final class Marker {
         // The marker first: should the machine stop in between, the nonces differ.
         try write(isDurable: true)
         try replica.setNonce(content.nonce)
-        replica.willNumber = { [unowned self, unowned replica] in
-            try note($0, $1, isTold: false)
-            replica.endedOrigins = content.ended
+        let note: (Origin, UInt64) throws -> Void = { [unowned self, unowned replica] in
+            try self.note($0, $1)
+            replica.endedOrigins = self.content.ended
         }
-        replica.willExport = { [unowned self, unowned replica] in
-            try note($0, $1, isTold: true)
-            replica.endedOrigins = content.ended
-        }
+        replica.willNumber = note
+        replica.willExport = note
         replica.willNumberProvisionally = { [unowned self] in try self.noteProvisional($0) }
     }
 
     private static let unflushed = "the machine stopped before the last changes were surely on disk"
-    private static let untold = "the node stopped before its last changes were in the file"
     private static let older = "the file is older than what was numbered in it"
     private static let moved = "the file was copied or moved"
 
@@ -97,7 +93,9 @@ package final class Marker {
         if old.origin != replica.origin {
             return "the file is from before this node's last new origin, or another node's"
         }
-        if replica.vector[replica.origin] < old.told { return older }
+        if old.origin == replica.origin, replica.vector[replica.origin] < old.exported {
+            return older
+        }
         if let given = old.provisional, let found = replica.provisionalDot,
             given.origin == found.origin, found.number < given.number
         {
@@ -111,8 +109,7 @@ package final class Marker {
         if old.boot != boot, !old.isClean, !isBroken(.sentBeforeDurable) {
             return unflushed
         }
-        // Killed between the marker and the commit: nobody was told of what is missing.
-        return replica.vector[replica.origin] < old.exported ? untold : nil
+        return nil
     }
 
     private func noteProvisional(_ dot: Dot) throws {
@@ -121,14 +118,12 @@ package final class Marker {
         try write(isDurable: false)
     }
 
-    private func note(_ origin: Origin, _ number: UInt64, isTold: Bool) throws {
+    private func note(_ origin: Origin, _ number: UInt64) throws {
+        guard content.origin != origin || content.exported != number else { return }
         let isNewOrigin = content.origin != origin
-        let told = isTold ? number : isNewOrigin ? 0 : content.told
-        guard isNewOrigin || content.exported != number || content.told != told else { return }
         if isNewOrigin { content.end(content.origin) }
         content.origin = origin
         content.exported = number
-        content.told = told
         try write(isDurable: isNewOrigin)
     }
 
