@@ -91,9 +91,10 @@ extension Replica {
             for found in keys {
                 guard case .blob(let key) = found[0] else { continue }
                 guard let row = try load(entry, key: key) else { continue }
-                let holders = peers.filter { row.kernel.isCovered(by: $0.vector) }
                 let isDeleted = !row.kernel.isVisible(entry.policy)
-                guard !isDeleted || isReader && !peers.isEmpty && holders.isEmpty else { continue }
+                guard !isDeleted || isReader && !peers.isEmpty else { continue }
+                let holders = peers.filter { row.kernel.isCovered(by: $0.vector) }
+                guard !isDeleted || holders.isEmpty else { continue }
                 let state: RecordFacts.State =
                     if isDeleted {
                         .refused

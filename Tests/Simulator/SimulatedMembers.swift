@@ -19,7 +19,7 @@ final class SimulatedMembers {
     private unowned let machine: Machine
     private let replica: Replica
     private var seen: (digest: UInt64?, changes: UInt64, origin: Origin)?
-    private var isReadingUnheard = false
+    private var isRoleUnheard = false
     private var membership = Membership(roles: [:], origins: [:])
 
     init(_ machine: Machine, _ replica: Replica) throws {
@@ -48,7 +48,7 @@ final class SimulatedMembers {
             changes: replica.changeCount(ofTable: Self.table), origin: replica.origin
         )
         if let seen, seen == present {
-            guard isReadingUnheard, try !isOwnReadingUnheard(membership) else { return membership }
+            guard isRoleUnheard, try !isOwnRoleUnheard(membership) else { return membership }
         }
         var found = Membership(roles: [:], origins: [:])
         for row in try replica.rows("SELECT node, role, origin FROM members") {
@@ -59,9 +59,9 @@ final class SimulatedMembers {
                 try replica.noteAuthor(origin, node: node, hasJoined: true)
             }
         }
-        isReadingUnheard =
-            try found.roles[machine.name] == .reader && isOwnReadingUnheard(found)
-        if isReadingUnheard { found.roles[machine.name] = .writer }
+        isRoleUnheard =
+            try found.roles[machine.name] == .reader && isOwnRoleUnheard(found)
+        if isRoleUnheard { found.roles[machine.name] = .writer }
         if found.roles[machine.name] == nil,
             try !replica.hasKernel(table: Self.table, key: [.string(machine.name)])
         {
@@ -88,7 +88,7 @@ final class SimulatedMembers {
         return found
     }
 
-    private func isOwnReadingUnheard(_ known: Membership) throws -> Bool {
+    private func isOwnRoleUnheard(_ known: Membership) throws -> Bool {
         try replica.isUnheard(
             table: Self.table, key: [.string(machine.name)], column: "role",
             value: .string("reader")

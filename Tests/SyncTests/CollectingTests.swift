@@ -303,9 +303,9 @@ import Wire
         #expect(peer.replica.vector == Self.vector(5))
     }
 
-    /// The state that opens a session is never older than what was sent before. Reproducer: starling-sim
-    /// --seed 9700338 --nodes 5 --steps 173. A sender gave a delta up in the middle, when what it had begun
-    /// had come by another way; the receiver waited for the rest, and kept deleted rows.
+    /// Reproducer: starling-sim --seed 9700338 --nodes 5 --steps 173. A sender gave a delta up in the
+    /// middle, when what it had begun had come by another way; the receiver waited for the rest, and kept
+    /// deleted rows.
     @Test(arguments: [true, false])
     func aDeltaThatWasGivenUpHoldsNothingBack(isGivenUp: Bool) throws {
         let peer = RawPeer(rows: 2, authenticated: "raw") { _ in
@@ -333,6 +333,7 @@ import Wire
         #expect(peer.replica.rows["row0"] == nil && peer.replica.rows["row1"] != nil)
     }
 
+    /// The state that opens a session is never older than what was sent before.
     @Test func theStateWaitsForAFreshLook() {
         let peer = RawPeer(rows: 1)
         var isBusy = true

@@ -229,20 +229,31 @@ private final class Roles {
         #expect(deltas() == 1)
     }
 
+    /// Two writers who have both joined, as `node` knows.
+    private func joinedPeer(of node: String = "node") -> RawPeer {
+        RawPeer(node: node, rows: 1, authenticated: "raw") { replica in
+            Membership(
+                roles: [node: .writer, "raw": .writer],
+                origins: [node: replica.origin, "raw": RawPeer.origin],
+                joins: [replica.origin: [Dot(replica.origin, 1)]])
+        }
+    }
+
+    /// What the other says of itself.
+    private static func joinedState(canLead: Bool) -> StatementMessage {
+        var state = RawPeer.statement(VersionVector([(RawPeer.origin, UInt64(3))]))
+        state.joined = Dot(RawPeer.origin, 1)
+        state.canLead = canLead
+        return state
+    }
+
     /// Reproducer: a writer whose list was older than a peer's going down to reader went on alone by the
     /// peer's word, and then waited for a copy from it, again and again.
     @Test(arguments: [false, true])
     func whoSaysThatItReadsSendsNoWriterForACopy(canLead: Bool) {
-        let peer = RawPeer(rows: 1, authenticated: "raw") { replica in
-            Membership(
-                roles: ["node": .writer, "raw": .writer],
-                origins: ["node": replica.origin, "raw": RawPeer.origin],
-                joins: [replica.origin: [Dot(replica.origin, 1)]])
-        }
-        var state = RawPeer.statement(VersionVector([(RawPeer.origin, UInt64(3))]))
+        let peer = joinedPeer()
+        var state = Self.joinedState(canLead: canLead)
         state.floor = VersionVector([(RawPeer.origin, UInt64(2))])
-        state.joined = Dot(RawPeer.origin, 1)
-        state.canLead = canLead
         peer.greet()
         peer.say(.state(state))
         #expect(peer.isClosed)
@@ -253,16 +264,9 @@ private final class Roles {
     /// Reproducer: starling-sim --seed 100 --nodes 5 --steps 1000. Who had been sent for a copy too often
     /// said that it was out of date, and the other took that for its own case and threw its standing away.
     @Test func whoIsOutOfDateItselfSendsNobodyForACopy() {
-        let first = RawPeer(rows: 1, authenticated: "raw") { replica in
-            Membership(
-                roles: ["node": .writer, "raw": .writer],
-                origins: ["node": replica.origin, "raw": RawPeer.origin],
-                joins: [replica.origin: [Dot(replica.origin, 1)]])
-        }
-        var state = RawPeer.statement(VersionVector([(RawPeer.origin, UInt64(3))]))
+        let first = joinedPeer()
+        var state = Self.joinedState(canLead: true)
         state.floor = VersionVector([(RawPeer.origin, UInt64(2))])
-        state.joined = Dot(RawPeer.origin, 1)
-        state.canLead = true
         var peer = first
         for attempt in 1...4 {
             peer.greet()
@@ -281,16 +285,9 @@ private final class Roles {
     /// link before they heard.
     @Test(arguments: ["node", "zed"])
     func ofTwoWhoSendEachOtherForACopyOneHearsFirst(node: String) {
-        let peer = RawPeer(node: node, rows: 1, authenticated: "raw") { replica in
-            Membership(
-                roles: [node: .writer, "raw": .writer],
-                origins: [node: replica.origin, "raw": RawPeer.origin],
-                joins: [replica.origin: [Dot(replica.origin, 1)]])
-        }
+        let peer = joinedPeer(of: node)
         peer.replica.hasPeerGoneBack = true
-        var state = RawPeer.statement(VersionVector([(RawPeer.origin, UInt64(3))]))
-        state.joined = Dot(RawPeer.origin, 1)
-        state.canLead = true
+        let state = Self.joinedState(canLead: true)
         peer.greet()
         peer.say(.state(state))
         // The lesser id decides.

@@ -29,7 +29,7 @@ final class Members {
     private(set) var membership = Membership(roles: [:])
     /// What the table was like at the last look.
     private var seen: (digest: UInt64?, changes: UInt64, origin: Origin)?
-    private var isReadingUnheard = false
+    private var isRoleUnheard = false
     /// Told after each change.
     var onChange: (() -> Void)?
     var problem: String?
@@ -104,7 +104,7 @@ final class Members {
             changes: replica.changeCount(ofTable: Self.table), origin: replica.origin
         )
         if let seen, seen == present {
-            guard isReadingUnheard, try !isOwnReadingUnheard() else { return }
+            guard isRoleUnheard, try !isOwnRoleUnheard() else { return }
         }
         let rows = try replica.rows("SELECT \(Self.columns) FROM \(Self.table)")
         seen = present
@@ -115,8 +115,8 @@ final class Members {
             : "\(rows.count - found.count) rows of \(Self.table) are no members: somebody wrote them "
                 + "by hand"
         byNode = Dictionary(found.map { ($0.node, $0) }) { first, _ in first }
-        isReadingUnheard = try byNode[own.node]?.role == .reader && isOwnReadingUnheard()
-        if isReadingUnheard { byNode[own.node]?.role = .writer }
+        isRoleUnheard = try byNode[own.node]?.role == .reader && isOwnRoleUnheard()
+        if isRoleUnheard { byNode[own.node]?.role = .writer }
         try settleIntroducer()
         try settle()
         for member in byNode.values {
@@ -139,7 +139,7 @@ final class Members {
     /// Whether nobody else knows that this node is a reader: who had made it one has lost that, and it had
     /// that of an origin that is over, or issued it again. Until somebody has it the node is the writer
     /// that it is by all other lists, since of a reader nobody takes it.
-    private func isOwnReadingUnheard() throws -> Bool {
+    private func isOwnRoleUnheard() throws -> Bool {
         try replica.isUnheard(
             table: Self.table, key: [.string(own.node)], column: "role",
             value: .string(Membership.Role.reader.rawValue)

@@ -34,26 +34,24 @@ extension Forwarder {
                 of: table, base: base, beyond: base.joined(urgentSent))
         else { return }
         defer { source.close() }
-        var current = LogBuilding(
-            source: source, transfer: randomBytes(LogPart.transferBytes), base: base, number: 0,
-            previous: [])
         while let chunk = try source.next() {
             let bytes = outbox.reduce(0) { $0 + $1.entry.content.count }
             guard bytes < batchBytes / 2, outbox.count < limits.batchEntriesMax / 2 else { return }
             // Each stands for itself; of one that does not fit into an entry nothing goes early.
-            let parts = try parts(of: chunk, isEnd: false, current)
-            if parts.count == 1 { try append(.urgent(parts[0])) }
-            current = LogBuilding(
+            let alone = LogBuilding(
                 source: source, transfer: randomBytes(LogPart.transferBytes), base: base,
                 number: 0, previous: [])
+            let parts = try parts(of: chunk, isEnd: false, alone)
+            if parts.count == 1 { try append(.urgent(parts[0])) }
         }
     }
 
     /// Joins urgent rows. What cannot be taken changes nothing: they come again with their transfer.
     func take(urgent part: LogPart, of author: String) throws {
-        guard author != node, let start = part.start, let body = part.body, !part.isEnd,
-            body.isFirstPiece, body.isLastPiece
-        else { return author == node ? () : count(.malformed) }
+        guard author != node else { return }
+        guard let start = part.start, let body = part.body, !part.isEnd, body.isFirstPiece,
+            body.isLastPiece
+        else { return count(.malformed) }
         guard mayWrite(author) else { return count(.reader) }
         let own = replica.vector
         guard !own.covers(part.snapshot) else { return }
