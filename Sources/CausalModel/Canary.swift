@@ -25,7 +25,7 @@
     case digestCountsDeleted
     // Members who come and go.
     case absentNotCounted, oldStatementsCounted, copyWithoutJoining, unmentionedKept
-    case forgottenDeleteMet, collectedComesBack, heardIssuedAgain
+    case forgottenDeleteMet, collectedComesBack, heardIssuedAgain, copyWithoutFloor
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent

@@ -190,6 +190,7 @@ final class DeltaReader: DeltaSource {
             rows: rows, bytes: rows * 100)
         header.hasUnsettled = try replica.hasRowsOfRemoved()
         header.isFromStart = resume == nil
+        if base.isEmpty { header.floor = replica.floor }
         self.header = header
     }
 

@@ -64,6 +64,9 @@ package struct DeltaHeader: Sendable, Equatable {
     package var hasUnsettled = false
     /// It has all rows beyond the base: no broken transfer goes on with it.
     package var isFromStart = false
+    /// Of a copy, which is a delta from nothing: what was collected at the sender, so that no row of the copy
+    /// says that it is deleted. Empty in any other.
+    package var floor = VersionVector()
 
     package init(
         source: Origin, base: VersionVector, snapshot: VersionVector, rows: Int, bytes: Int

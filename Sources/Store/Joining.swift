@@ -32,6 +32,8 @@ struct Joining: Equatable {
     var copied = VersionVector()
     /// While settling: a row that has seen this was brought by the copy.
     var began = VersionVector()
+    /// While settling: what the copy's source had collected. So it is here, too, from the new life on.
+    var floor = VersionVector()
 }
 
 extension Replica {
@@ -169,10 +171,15 @@ extension Replica {
     /// vector has moved.
     func noteCopyEnded(_ header: DeltaHeader) throws {
         guard var joining, joining.phase == .copying else { return }
+        guard header.snapshot.covers(header.floor) else {
+            throw StoreError(
+                .invalidDelta, "a copy lacks rows that its sender has not seen deleted")
+        }
         let began = header.isFromStart ? nil : try copyBegan(from: header.source)
         joining.phase = .settling
         joining.copied = header.snapshot
         joining.began = began ?? header.snapshot
+        joining.floor = header.floor
         self.joining = joining
         try saveJoining()
     }
@@ -182,7 +189,8 @@ extension Replica {
     func saveJoining() throws {
         let value: Value
         if let joining {
-            let parts = [joining.former, joining.copied, joining.began].map(\.encoded)
+            let parts = [joining.former, joining.copied, joining.began, joining.floor].map(
+                \.encoded)
             let own = [joining.provisional] + joining.abandoned.suffix(Limits.abandonedOriginsMax)
             let begun: UInt8 = joining.hasBegun ? 0x80 : 0
             var bytes: [UInt8] = [UInt8(joining.phase.rawValue) | begun, UInt8(own.count)]
@@ -229,11 +237,12 @@ extension Replica {
             vectors.append(try VersionVector(decoding: Array(bytes[place..<place + count])))
             place += count
         }
-        guard vectors.count == 3, let provisional = own.first else { throw damaged }
+        // A file of before has no floor of a copy.
+        guard 3...4 ~= vectors.count, let provisional = own.first else { throw damaged }
         joining = Joining(
             phase: phase, former: vectors[0], provisional: provisional,
             abandoned: Array(own.dropFirst()), hasBegun: bytes[0] & 0x80 != 0, copied: vectors[1],
-            began: vectors[2])
+            began: vectors[2], floor: vectors.count == 4 ? vectors[3] : VersionVector())
     }
 
     /// Goes on under a new origin with all that was known: nothing that was said is untrue, but numbers

@@ -207,9 +207,9 @@ extension Replica {
         guard let joining, joining.phase == .settling else { return }
         // A program may have written since.
         guard try reissueOwn() == 0 else { return }
-        if !joining.began.isEmpty, !floor.isEmpty {
+        if !joining.began.isEmpty, !isBroken(.copyWithoutFloor) {
             // What was forgotten here and not there was deleted again.
-            floor = VersionVector()
+            floor = joining.floor
             try Bookkeeping.setMeta("floor", .blob(floor.encoded), in: connection)
         }
         vector[joining.provisional] = 0

@@ -11,12 +11,14 @@ extension HeaderMessage {
             rows: header.rows, bytes: header.bytes, isContinuation: isContinuation)
         hasUnsettled = header.hasUnsettled
         isFromStart = header.isFromStart
+        floor = header.floor
     }
 
     var header: DeltaHeader {
         var header = DeltaHeader(
             source: source, base: base, snapshot: snapshot, rows: rows, bytes: bytes)
         header.isFromStart = isFromStart
+        header.floor = floor
         return header
     }
 }

@@ -88,6 +88,8 @@ package struct HeaderMessage: Sendable, Equatable {
     package var hasUnsettled = false
     /// All rows beyond the base come: no broken transfer goes on.
     package var isFromStart = false
+    /// Of a copy, whose base is empty: what its sender has collected.
+    package var floor = VersionVector()
 
     package init(
         source: Origin, base: VersionVector, snapshot: VersionVector, rows: Int, bytes: Int,
@@ -111,6 +113,7 @@ package struct HeaderMessage: Sendable, Equatable {
         fields["c"] = .bool(isContinuation)
         if hasUnsettled { fields["u"] = .bool(true) }
         if isFromStart { fields["s"] = .bool(true) }
+        if !floor.isEmpty { fields["l"] = .bytes(encodeVector(floor, against: snapshot)) }
         return fields.item
     }
 
@@ -124,6 +127,7 @@ package struct HeaderMessage: Sendable, Equatable {
         isContinuation = try fields.flag("c")
         hasUnsettled = fields["u"] == nil ? false : try fields.flag("u")
         isFromStart = fields["s"] == nil ? false : try fields.flag("s")
+        if fields["l"] != nil { floor = try decodeVector(try fields.bytes("l"), against: snapshot) }
     }
 }
 

@@ -12,7 +12,7 @@ enum Directed {
     static func run() throws -> [String] {
         try deltaBelowBase() + unreadRows() + orphansInOrder() + numbersNotedEarly()
             + collectedTooEarly() + collectedHidden() + collectedByOldWord()
-            + collectedComesBack() + heardIssuedAgain() + copyWithoutJoining()
+            + collectedComesBack() + heardIssuedAgain() + copyWithoutFloor() + copyWithoutJoining()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -259,6 +259,28 @@ enum Directed {
         let rows = try Connection(path: folder.file("zero")).query("SELECT id FROM t")
         return rows == [[.integer(1)]]
             ? [] : ["a member deleted its own row, and after a copy \(rows) are there"]
+    }
+
+    /// A copy lacks a row that its source has collected; its receiver meets one that has not seen that delete.
+    private static func copyWithoutFloor() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["DELETE FROM t", "SELECT 1"])
+        try collect(pair[0], after: pair[0])
+        guard !pair[0].floor.isEmpty else { return ["nothing was collected"] }
+        let third = try replica("third", in: folder, 3)
+        _ = try third.adoptSchema(try pair[0].schemaDescription())
+        try third.finishScans()
+        try third.beginJoining(because: "a scenario")
+        try send(pair[0], third)
+        try third.settleJoining()
+        // What a handshake looks at.
+        guard try pair[1].summary().vector.covers(third.summary().floor) else { return [] }
+        try send(third, pair[1])
+        try send(pair[1], third)
+        let rows = try ["third", "one"].map {
+            try Connection(path: folder.file($0)).query("SELECT id FROM t")
+        }
+        return rows[0] == rows[1] ? [] : ["two replicas that met as equals show \(rows)"]
     }
 
     /// A delete hides an update: both are listed until a person decides.

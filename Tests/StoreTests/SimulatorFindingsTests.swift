@@ -205,6 +205,50 @@ import Values
         try expectEqual(cluster)
     }
 
+    /// Reproducer: starling-sim --seed 9900982 --nodes 3 --steps 274. A replica that took a copy did not know
+    /// what the copy's source had collected, and met one that had not seen those deletes as an equal.
+    @Test(arguments: [false, true])
+    func whoTakesACopyIsBoundByTheFloorOfItsSource(isInterrupted: Bool) throws {
+        let cluster = try Cluster(3, schema: tasks, track: ["tasks"])
+        try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,'n'),('b','two',0,'n')")
+        try cluster.converge()
+        let (source, late) = (cluster[0].replica, cluster[1].replica)
+        try cluster[0].app.execute("DELETE FROM tasks WHERE id='a'")
+        try source.fold()
+        #expect(try cluster.collect(0, others: []) == 1)
+
+        try late.beginJoining(because: "it was away")
+        let delta = try #require(try source.openDelta(base: VersionVector(), resume: nil))
+        while let chunk = try delta.next() { _ = try late.apply(chunk, of: delta.header) }
+        _ = try late.finish(delta.header)
+        delta.close()
+        if isInterrupted { cluster[1].replica = try cluster.open(cluster[1].path) }
+        try cluster[1].replica.settleJoining()
+
+        #expect(!source.floor.isEmpty)
+        #expect(try cluster[1].replica.summary().floor == source.floor)
+        let third = try cluster[2].replica.summary()
+        #expect(!third.vector.covers(cluster[1].replica.floor))
+    }
+
+    /// A copy that claims to lack what it has not seen is refused: its receiver would call all others out
+    /// of date.
+    @Test func aFloorBeyondTheCopyIsRefused() throws {
+        let cluster = try Cluster(2, schema: tasks, track: ["tasks"])
+        try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,'n')")
+        let (source, late) = (cluster[0].replica, cluster[1].replica)
+        try source.fold()
+        try late.beginJoining(because: "it was let in")
+        let delta = try #require(try source.openDelta(base: VersionVector(), resume: nil))
+        defer { delta.close() }
+        while let chunk = try delta.next() { _ = try late.apply(chunk, of: delta.header) }
+        var header = delta.header
+        header.floor[source.origin] = header.snapshot[source.origin] + 1
+        #expect(throws: StoreError(.invalidDelta, "")) { try late.finish(header) }
+        #expect(late.isJoining)
+        #expect(late.floor.isEmpty)
+    }
+
     /// A kill loop on processes, seed 9943: a restarted node took its copy from one that did not have yet
     /// what a third had sent it. The third's deletes had not seen what was issued again of that.
     @Test func whatOnlyTheCopysSourceLacksIsNotIssuedAgain() throws {

@@ -26,6 +26,7 @@ import Wire
             source: origin(&random), base: base, snapshot: snapshot, rows: random.below(1 << 20),
             bytes: random.below(1 << 30), isContinuation: random.chance(1, in: 2))
         header.isFromStart = random.chance(1, in: 2)
+        if random.chance(1, in: 2) { header.floor = vector(&random) }
         return header
     }
 

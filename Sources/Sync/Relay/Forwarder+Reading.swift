@@ -182,7 +182,10 @@ extension Forwarder {
         let own = replica.vector
         guard let start = part.start else {
             if let open, open.next == part.number, open.lastKey == part.previous {
-                return open
+                if mayTake(part.snapshot, VersionVector()) { return open }
+                count(.outdated)
+                end(slot)
+                return nil
             }
             if let open, part.number < open.next {
                 count(.replayed)
@@ -196,9 +199,7 @@ extension Forwarder {
             count(.replayed)
             return nil
         }
-        guard start.floor.isEmpty || own.isEmpty || own.covers(start.floor),
-            replica.floor.isEmpty || part.snapshot.covers(replica.floor)
-        else {
+        guard mayTake(part.snapshot, start.floor) else {
             count(.outdated)
             return nil
         }
@@ -224,6 +225,15 @@ extension Forwarder {
         return LogTransfer(
             part, start, key: key,
             isCounted: slot == author && state.vector.covers(start.base), now: now)
+    }
+
+    /// Whether rows of this snapshot may come in: its author and this replica have seen all that the other
+    /// has collected, or they are here already and are only noted.
+    private func mayTake(_ snapshot: VersionVector, _ floor: VersionVector) -> Bool {
+        let own = replica.vector
+        return own.covers(snapshot)
+            || (floor.isEmpty || own.isEmpty || own.covers(floor))
+                && (replica.floor.isEmpty || snapshot.covers(replica.floor))
     }
 
     private func miss(_ part: LogPart, _ reason: LogRefusal, _ now: Milliseconds) {

@@ -321,6 +321,44 @@ import Wire
         #expect(cluster.relay.log.count - entries <= 6)
     }
 
+    /// What the log has of the time before a delete was collected is here already.
+    @Test func whoTookACopyReadsTheOldLogAndRepeatsNothing() throws {
+        let cluster = try LogCluster(2, owners: 1, seed: 23)
+        for key in ["a", "b", "c"] { try cluster.write(0, key, "one") }
+        let (old, new) = (cluster.members[0].replica, cluster.members[1].replica)
+        func readAll(_ index: Int) {
+            for _ in 0..<4 {
+                cluster.step(index)
+                while cluster.members[index].open.contains(where: { !$0.isWaiting }) {
+                    cluster.answer(index)
+                    cluster.step(index)
+                }
+                cluster.answer(index)
+            }
+        }
+        readAll(0)
+        try cluster.members[0].app.execute("DELETE FROM notes WHERE id = 'a'")
+        try cluster.look(cluster.members[0])
+        readAll(0)
+        #expect(try old.collect(StabilityGroup(writers: [], readers: [])).rows == 1)
+        try new.beginJoining(because: "it was let in")
+        _ = try new.adoptSchema(try old.schemaDescription())
+        let copy = try #require(try old.openDelta(base: VersionVector(), resume: nil))
+        while let chunk = try copy.next() { _ = try new.apply(chunk, of: copy.header) }
+        _ = try new.finish(copy.header)
+        copy.close()
+        try new.settleJoining()
+        #expect(!new.floor.isEmpty)
+
+        let entries = cluster.relay.log.count
+        #expect(entries > 0)
+        try cluster.look(cluster.members[1])
+        readAll(1)
+        #expect(cluster.members[1].forwarder.refused.isEmpty)
+        #expect(new.logVector.covers(new.vector))
+        #expect(cluster.relay.log.count == entries)
+    }
+
     /// One member forwards for those it meets: they are spoken for.
     @Test func theOneThatForwardsSpeaksForTheOthers() throws {
         let cluster = try LogCluster(2, owners: 2, seed: 32) {
