@@ -233,6 +233,9 @@ package protocol SyncReplica: AnyObject {
     /// of the truth. As of now, not of the last summary.
     var hasCopyBegun: Bool { get }
 
+    /// Its copy is whole, and what that did not bring is looked at.
+    var isSettling: Bool { get }
+
     /// While it waits: the vector that its rows of before have seen, or that of the copy once it is whole.
     var joiningVector: VersionVector? { get }
 

@@ -77,10 +77,12 @@ extension SyncEngine {
             now)
     }
 
-    /// Whether changes of this peer are taken.
+    /// Whether changes of this peer are taken: not before it says by whose word it takes part, which decides
+    /// how it stands.
     func mayWrite(_ peer: PeerLink) -> Bool {
         guard let members = membership?() else { return true }
-        return members.roles[peer.node] == .writer
-            && standing(of: peer) == .joined
+        let hasSaidSo = members.origins == nil || peer.session.stated?.joined != nil
+        return members.roles[peer.node] == .writer && standing(of: peer) == .joined
+            && (hasSaidSo || isBroken(.copyOfRemovedCounts))
     }
 }

@@ -25,14 +25,22 @@ extension SyncEngine {
         else { return .joined }
         let node = peer.node
         if peer.isLate { return .outdated }
-        if origins[node] == stated.origin { return .joined }
+        // Once its copy is whole, the list is that of the group.
+        let isCopying = own.isJoining && !replica.isSettling
+        if origins[node] == stated.origin {
+            guard let joined = stated.joined, !isCopying else { return .joined }
+            // A copy by somebody who takes part no more, of which nothing was heard here: others may have
+            // collected without counting either of the two.
+            return own.vector.contains(joined) || origins.values.contains(joined.origin)
+                || isBroken(.copyOfRemovedCounts) ? .joined : .outdated
+        }
         let isContinued = origins[node].map(stated.continued.contains) ?? false
         // A reader cannot say so in the list; whoever serves it does.
         if isContinued, known.roles[node] == .reader { return .joined }
         if stated.vector.isEmpty { return .newcomer }
-        guard let joined = stated.joined else { return own.isJoining ? .newcomer : .outdated }
+        guard let joined = stated.joined else { return isCopying ? .newcomer : .outdated }
         // Who waits for a copy itself believes whoever says that it takes part.
-        if own.isJoining { return .joined }
+        if isCopying { return .joined }
         guard !own.vector.contains(joined) else { return .outdated }
         // Written by somebody who takes part, and not heard of here yet.
         if origins.values.contains(joined.origin) { return .joined }
@@ -206,7 +214,8 @@ extension SyncEngine {
     /// only it has. Where nobody keeps count of who has joined, it just goes on under a new origin.
     ///
     /// - Parameter isBehind: a peer that takes part asked for it.
-    func rejoin(because reason: String, isBehind: Bool = false, _ now: Milliseconds) throws {
+    package func rejoin(because reason: String, isBehind: Bool = false, _ now: Milliseconds) throws
+    {
         guard membership?()?.origins != nil else {
             return try takeNewOrigin(because: reason, now)
         }
@@ -231,7 +240,7 @@ extension SyncEngine {
             if own.isJoining {
                 if !own.vector.isEmpty {
                     try endJoining(known, own, now)
-                } else if canLead, isNobodyAhead(known, origins) {
+                } else if mayLead(known, now) {
                     // The word of somebody who is gone, half received: this node cannot write it again.
                     guard origins[node] != own.origin else {
                         return try rejoin(because: "who let this node in is gone", now)
@@ -268,10 +277,12 @@ extension SyncEngine {
     /// The copy is here. It must bring the word that this replica has joined: its sender wrote it before.
     private func endJoining(_ known: Membership, _ own: ReplicaSummary, _ now: Milliseconds) throws
     {
-        // What programs here wrote about it meanwhile may hide that, and is settled afterwards.
-        if known.joins[own.origin]?.contains(where: own.vector.contains) == true
-            || isBroken(.copyWithoutJoining)
-        {
+        // What programs here wrote about it meanwhile may hide that, and is settled afterwards. The word of
+        // somebody else, whose rows came since, says nothing of this copy.
+        let copied = isBroken(.copyOfRemovedCounts) ? own.vector : replica.joiningVector
+        let join = known.joins[own.origin]?.first { copied?.contains($0) == true }
+        if join != nil || isBroken(.copyWithoutJoining) {
+            lastJoin = join.map { (own.origin, $0) }
             try replica.settleJoining()
             onEvent?(.joined(node: configuration.node))
             refresh(now)
@@ -280,44 +291,10 @@ extension SyncEngine {
         }
     }
 
-    /// Whether this replica could be what a group goes on from: it is a writer by its own list, and has taken
-    /// part.
-    var canLead: Bool {
-        guard let known = membership?() else { return true }
-        let node = configuration.node
-        // The founder's file from before its first number has nothing but the list.
-        let hasPast =
-            own?.isJoining != true || replica.joiningVector?.isEmpty == false
-            || !replica.hasCopyBegun && known.origins?[node] != nil
-        return known.roles[node] == .writer && hasPast
-    }
-
-    /// Nobody else takes part whose changes are taken, as far as this file knows: all others wait for a copy
-    /// as well, each of them is here to say so, and this node is the first of them. Or they are readers, who
-    /// can let nobody in: what they have beyond this file stays there, as what nobody takes.
-    private func isNobodyAhead(
-        _ known: Membership, _ origins: [String: Origin]
-    ) -> Bool {
-        // A copy that has begun tells of some before it tells of others; and who does not take part by its
-        // own list may have been away when others did.
-        let isKnown = !replica.hasCopyBegun && origins[configuration.node] != nil
-        let others = isKnown ? Array(origins.keys) : Array(known.roles.keys)
-        return others.allSatisfy { other in
-            if other == configuration.node { return true }
-            if known.roles[other] == .reader { return true }
-            return links.values.contains { peer in
-                guard peer.isActive, peer.node == other, let stated = peer.session.stated else {
-                    return false
-                }
-                if stated.joined != nil { return saysItReads(peer) }
-                return stated.vector.isEmpty && (isDecider(over: other) || !stated.canLead)
-            }
-        }
-    }
-
     /// When ``keepStanding(_:)`` or ``settleStandings(_:)`` has something to try again; nil for never.
     var standingDeadline: Milliseconds? {
         guard membership != nil else { return nil }
-        return min(standingAt > lastNow ? standingAt : .max, graceEnd ?? .max)
+        let grace = min(graceEnd ?? .max, leadAt > lastNow ? leadAt : .max)
+        return min(standingAt > lastNow ? standingAt : .max, grace)
     }
 }

@@ -76,6 +76,7 @@ extension SyncEngine {
         guard let own else { return }
         let present = manner(of: own)
         if present != manner {
+            noteLeading(present, now)
             manner = present
             newsCount += 1
         }

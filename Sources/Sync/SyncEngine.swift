@@ -66,6 +66,8 @@ package final class SyncEngine {
     var lastJoin: (origin: Origin, dot: Dot)?
     /// When this replica's own standing is looked at next.
     var standingAt: Milliseconds = .min
+    /// From when on the group may go on from this file.
+    var leadAt: Milliseconds = .max
     /// When a peer that seems not to take part any more is looked at again.
     var graceEnd: Milliseconds?
     /// When deleted rows are looked at next; nil while nothing was learned since.

@@ -89,6 +89,61 @@ import Values
         #expect(try run("INSERT INTO t VALUES(3, 'c')").origin != first)
     }
 
+    /// Killed between the marker and the commit, as every kill may be: nobody was told of what is missing,
+    /// and no copy is needed, which a node that meets others at a relay only could take from nobody.
+    @Test(arguments: [true, false]) func whatNobodyWasToldNeedsNoCopy(isTold: Bool) throws {
+        _ = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
+        var backup: [(path: String, bytes: [UInt8])] = []
+        let first: Origin
+        do {
+            let (replica, marker) = try open()
+            first = replica.origin
+            _ = try replica.summary()
+            backup = [path, path + "-wal"].compactMap { path in
+                Files.read(path).map { (path, $0) }
+            }
+            try Connection(path: path).execute("INSERT INTO t VALUES(2, 'b')")
+            try replica.fold()
+            if isTold { _ = try replica.summary() }
+            withExtendedLifetime(marker) {}
+        }
+        for file in backup { Files.write(file.bytes, to: file.path) }
+        let (replica, marker) = try open()
+        #expect(replica.origin != first)
+        #expect(replica.isJoining == isTold)
+        #expect(replica.continuedOrigins == (isTold ? [] : [first]))
+        withExtendedLifetime(marker) {}
+    }
+
+    /// The file of an earlier moment of the same run, before others' changes came: what was said of them is
+    /// untrue now, though no number of its own is missing.
+    @Test func aFileFromBeforeOthersChangesCameNeedsACopy() throws {
+        _ = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
+        let other = try Replica(
+            path: folder.file("other.db"),
+            environment: Replica.Environment(wallClock: { 1_800_000_000_000 }, random: { 7 }))
+        var backup: [(path: String, bytes: [UInt8])] = []
+        do {
+            let (replica, marker) = try open()
+            _ = try replica.summary()
+            backup = [path, path + "-wal"].compactMap { path in
+                Files.read(path).map { (path, $0) }
+            }
+            _ = try other.adoptSchema(try replica.schemaDescription())
+            try Connection(path: other.path).execute("INSERT INTO t VALUES(9, 'other')")
+            let delta = try #require(try other.openDelta(base: replica.vector, resume: nil))
+            while let chunk = try delta.next() { _ = try replica.apply(chunk, of: delta.header) }
+            _ = try replica.finish(delta.header)
+            delta.close()
+            _ = try replica.summary()
+            withExtendedLifetime(marker) {}
+        }
+        for file in backup { Files.write(file.bytes, to: file.path) }
+        let (replica, marker) = try open()
+        #expect(replica.isJoining)
+        withExtendedLifetime(marker) {}
+    }
+
     /// The home may have been copied with it, and the original still writes.
     @Test func originOfAMovedFileHasNotEnded() throws {
         let first = try run(

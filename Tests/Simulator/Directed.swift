@@ -13,6 +13,7 @@ enum Directed {
         try deltaBelowBase() + unreadRows() + orphansInOrder() + numbersNotedEarly()
             + collectedTooEarly() + collectedHidden() + collectedByOldWord()
             + collectedComesBack() + heardIssuedAgain() + copyWithoutFloor() + copyWithoutJoining()
+            + copyOfRemoved() + unseenDecides()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -261,7 +262,7 @@ enum Directed {
             ? [] : ["a member deleted its own row, and after a copy \(rows) are there"]
     }
 
-    /// A copy lacks a row that its source has collected; its receiver meets one that has not seen that delete.
+    /// A copy lacks a row that its source has collected; its receiver meets one that has not seen the delete.
     private static func copyWithoutFloor() throws -> [String] {
         let folder = TemporaryDirectory()
         let pair = try pair(.addWins, folder, ["DELETE FROM t", "SELECT 1"])

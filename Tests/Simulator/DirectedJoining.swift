@@ -6,15 +6,20 @@ import TestKit
 import TestNetwork
 
 extension Directed {
+    /// A group with a list of members, and no faults.
+    private static func group(of nodes: Int) throws -> Simulation {
+        var options = Options()
+        options.seed = 1
+        options.nodes = nodes
+        options.without = Set(Fault.allCases)
+        options.keepsMembers = true
+        return try Simulation(options)
+    }
+
     /// A member serves a copy that does not say that its receiver has joined: the others would collect
     /// without counting that one. It is not to take part by such a copy.
     static func copyWithoutJoining() throws -> [String] {
-        var options = Options()
-        options.seed = 1
-        options.nodes = 2
-        options.without = Set(Fault.allCases)
-        options.keepsMembers = true
-        let simulation = try Simulation(options)
+        let simulation = try group(of: 2)
         let members = simulation.machines
         guard let server = members.first(where: { $0 === simulation.founder }),
             let newcomer = members.first(where: { $0 !== server })
@@ -33,5 +38,53 @@ extension Directed {
         }
         return newcomer.replica?.isJoining == true
             ? [] : ["a newcomer takes part whose copy does not say that it has joined"]
+    }
+}
+
+extension Directed {
+    /// A member that another has removed serves a copy before it hears of that. Who took it has to take one
+    /// more from those who know: they may have collected without counting either of the two.
+    static func copyOfRemoved() throws -> [String] {
+        let simulation = try group(of: 3)
+        let network = simulation.network
+        let knowing = simulation.founder
+        let others = simulation.machines.filter { $0 !== knowing }
+        let (removed, late) = (others[0], others[1])
+        network.run(for: 10_000)
+        for other in others { network.separate(knowing.node, other.node) }
+        network.enter(late.node) { try? $0.rejoin(because: "a scenario", network.now) }
+        network.run(for: 10_000)
+        guard let replica = late.replica, !replica.isJoining else { return ["no copy came"] }
+        let origin = replica.origin
+        // It has let the same one in meanwhile, whose copy was another.
+        knowing.node.engine.membership = { [unowned knowing, unowned removed, unowned late] in
+            var known = knowing.lookAtMembers()
+            known?.origins?[removed.name] = nil
+            known?.origins?[late.name] = origin
+            return known
+        }
+        network.join(knowing.node, late.node)
+        network.run(for: 20_000)
+        late.enterNode()
+        return late.replica?.origin != origin
+            ? [] : ["a copy of one that was removed counts"]
+    }
+
+    /// Seed 9920161. All wait for a copy, in a row: the one that would decide does not see all of them, and
+    /// the only one that does goes on.
+    static func unseenDecides() throws -> [String] {
+        let simulation = try group(of: 3)
+        let network = simulation.network
+        network.run(for: 10_000)
+        let machines = simulation.machines.sorted { $0.name < $1.name }
+        network.separate(machines[0].node, machines[1].node)
+        for machine in machines {
+            network.enter(machine.node) { try? $0.rejoin(because: "a scenario", network.now) }
+        }
+        let waiting = machines.filter { $0.replica?.isJoining == true }.count
+        network.run(for: 60_000)
+        let late = machines.filter { $0.replica?.isJoining != false }.map(\.name)
+        guard waiting == 3 else { return ["only \(waiting) wait for a copy"] }
+        return late.isEmpty ? [] : ["\(late) wait for a copy for ever"]
     }
 }

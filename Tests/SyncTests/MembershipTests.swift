@@ -261,6 +261,48 @@ private final class Roles {
         #expect(peer.goodbye?.code == (canLead ? .shuttingDown : .outOfDate))
     }
 
+    /// Seed 22 of CI's size, with another marker: a removed member served a copy, and whoever took it wrote
+    /// on rows that others had collected without counting either of the two.
+    @Test(arguments: ["unknown", "heard of", "takes part"])
+    func whoWasLetInByOneThatIsRemovedTakesAnotherCopy(sponsor: String) {
+        let gone = Origin(high: 9, low: 9)
+        let peer = RawPeer(rows: 1, authenticated: "raw") { replica in
+            var known = Membership(
+                roles: ["node": .writer, "raw": .writer, "gone": .writer],
+                origins: ["node": replica.origin, "raw": RawPeer.origin],
+                joins: [replica.origin: [Dot(replica.origin, 1)]])
+            if sponsor == "takes part" { known.origins?["gone"] = gone }
+            return known
+        }
+        var state = RawPeer.statement(
+            VersionVector([(RawPeer.origin, UInt64(3)), (gone, UInt64(4))]))
+        let word = Dot(gone, 4)
+        state.joined = sponsor == "heard of" ? Dot(peer.replica.origin, 1) : word
+        peer.greet()
+        peer.say(.state(state))
+        #expect((peer.goodbye?.code == .outOfDate) == (sponsor == "unknown"))
+        #expect(peer.isClosed == (sponsor == "unknown"))
+    }
+
+    /// One that waits for its copy is served as soon as the list has it; what it has is taken once it says
+    /// by whose word it takes part.
+    @Test func whoHasNotSaidThatItTakesPartIsNotHeard() throws {
+        let peer = joinedPeer()
+        peer.greet()
+        peer.say(.state(RawPeer.statement()))
+        #expect(peer.told?.accepts == false)
+        peer.say(.wholeDelta(RawPeer.header(to: 1), try Self.row(1, isLast: true)))
+        #expect(peer.replica.value("raw1") == nil)
+        var state = RawPeer.statement(VersionVector([(RawPeer.origin, UInt64(1))]))
+        state.joined = Dot(peer.replica.origin, 1)
+        peer.say(.statement(state))
+        peer.advance(1_000)
+        #expect(peer.told?.accepts == true)
+        peer.say(.wholeDelta(RawPeer.header(to: 1), try Self.row(1, isLast: true)))
+        #expect(peer.replica.value("raw1") == "of raw")
+        #expect(!peer.isClosed)
+    }
+
     /// Reproducer: starling-sim --seed 100 --nodes 5 --steps 1000. Who had been sent for a copy too often
     /// said that it was out of date, and the other took that for its own case and threw its standing away.
     @Test func whoIsOutOfDateItselfSendsNobodyForACopy() {

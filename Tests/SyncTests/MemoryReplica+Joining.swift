@@ -4,6 +4,7 @@ import CausalModel
 import Store
 
 extension MemoryReplica {
+    var isSettling: Bool { false }
     var hasCopyBegun: Bool { false }
     var continuedOrigins: [Origin] { [] }
     var joiningVector: VersionVector? { nil }

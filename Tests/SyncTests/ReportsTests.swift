@@ -92,7 +92,9 @@ import Wire
                 }, joins: [replica.origin: [Dot(replica.origin, 1)]])
         }
         peer.greet()
-        peer.say(.state(RawPeer.statement(peer.replica.vector)))
+        var state = RawPeer.statement(peer.replica.vector)
+        if origins != nil { state.joined = Dot(peer.replica.origin, 1) }
+        peer.say(.state(state))
         peer.advance(1_000)
         return peer
     }

@@ -43,7 +43,7 @@ package final class Marker {
         let doubt = try Marker.doubt(old, identity: identity, boot: boot, replica: replica)
         if let doubt {
             let reason = trouble ?? doubt
-            if rejoins, doubt == Marker.unflushed, !replica.isJoining {
+            if rejoins, doubt == Marker.unflushed || doubt == Marker.untold, !replica.isJoining {
                 // Nothing that anybody was told is gone: what leaves is on disk before.
                 try replica.continueUnderNewOrigin(because: reason)
             } else if rejoins {
@@ -54,7 +54,9 @@ package final class Marker {
         }
         content = MarkerContent(
             nonce: Int64(bitPattern: random() >> 1), origin: replica.origin,
-            exported: replica.vector[replica.origin], provisional: replica.provisionalDot,
+            exported: replica.vector[replica.origin], told: replica.vector[replica.origin],
+            toldTotal: Marker.total(replica),
+            provisional: replica.provisionalDot,
             device: identity.device,
             inode: identity.inode, born: identity.born, boot: boot, isClean: false,
             ended: old?.ended ?? [])
@@ -64,16 +66,19 @@ package final class Marker {
         // The marker first: should the machine stop in between, the nonces differ.
         try write(isDurable: true)
         try replica.setNonce(content.nonce)
-        let note: (Origin, UInt64) throws -> Void = { [unowned self, unowned replica] in
-            try self.note($0, $1)
-            replica.endedOrigins = self.content.ended
+        replica.willNumber = { [unowned self, unowned replica] in
+            try note($0, $1, told: nil)
+            replica.endedOrigins = content.ended
         }
-        replica.willNumber = note
-        replica.willExport = note
+        replica.willExport = { [unowned self, unowned replica] in
+            try note($0, $1, told: Marker.total(replica))
+            replica.endedOrigins = content.ended
+        }
         replica.willNumberProvisionally = { [unowned self] in try self.noteProvisional($0) }
     }
 
     private static let unflushed = "the machine stopped before the last changes were surely on disk"
+    private static let untold = "the node stopped before its last changes were in the file"
     private static let older = "the file is older than what was numbered in it"
     private static let moved = "the file was copied or moved"
 
@@ -93,7 +98,7 @@ package final class Marker {
         if old.origin != replica.origin {
             return "the file is from before this node's last new origin, or another node's"
         }
-        if old.origin == replica.origin, replica.vector[replica.origin] < old.exported {
+        if replica.vector[replica.origin] < old.told || Marker.total(replica) < old.toldTotal {
             return older
         }
         if let given = old.provisional, let found = replica.provisionalDot,
@@ -109,7 +114,8 @@ package final class Marker {
         if old.boot != boot, !old.isClean, !isBroken(.sentBeforeDurable) {
             return unflushed
         }
-        return nil
+        // Killed between the marker and the commit: nobody was told of what is missing.
+        return replica.vector[replica.origin] < old.exported ? untold : nil
     }
 
     private func noteProvisional(_ dot: Dot) throws {
@@ -118,13 +124,30 @@ package final class Marker {
         try write(isDurable: false)
     }
 
-    private func note(_ origin: Origin, _ number: UInt64) throws {
-        guard content.origin != origin || content.exported != number else { return }
+    /// - Parameter told: the ``total(_:)`` that may now be told; nil when nothing is.
+    private func note(_ origin: Origin, _ number: UInt64, told: UInt64?) throws {
         let isNewOrigin = content.origin != origin
-        if isNewOrigin { content.end(content.origin) }
-        content.origin = origin
-        content.exported = number
+        var next = content
+        if isNewOrigin {
+            next.end(content.origin)
+            next.origin = origin
+            next.told = 0
+            next.toldTotal = 0
+        }
+        next.exported = number
+        if let told {
+            next.told = number
+            next.toldTotal = told
+        }
+        guard next != content else { return }
+        content = next
         try write(isDurable: isNewOrigin)
+    }
+
+    /// All that the replica has, as one number that never falls while its origin stays: an older file has
+    /// less. Nothing is told while it waits for a copy.
+    private static func total(_ replica: Replica) -> UInt64 {
+        replica.isJoining ? 0 : replica.vector.entries.reduce(0) { $0 &+ $1.number }
     }
 
     /// The file's place was taken by another file while the node runs.

@@ -9,6 +9,10 @@ struct MarkerContent: Equatable {
     var origin: Origin
     /// The highest number that was given under `origin`, told to others or not.
     var exported: UInt64
+    /// The highest that may have been told to anybody.
+    var told: UInt64
+    /// The sum of all numbers in the vector that may have been told.
+    var toldTotal: UInt64
     /// The same for the provisional origin of a replica that waits for its copy.
     var provisional: Dot?
     var device: UInt64
@@ -43,6 +47,9 @@ extension MarkerContent {
         }
         self.init(
             nonce: nonce, origin: origin, exported: UInt64(bitPattern: exported),
+            // A marker of an earlier version does not say.
+            told: UInt64(bitPattern: value["told"]?.int ?? exported),
+            toldTotal: UInt64(bitPattern: value["told_total"]?.int ?? 0),
             provisional: provisional, device: UInt64(bitPattern: device),
             inode: UInt64(bitPattern: inode), born: born,
             boot: boot, isClean: isClean,
@@ -55,6 +62,8 @@ extension MarkerContent {
         var value: JSONObject = [
             "v": 1, "nonce": .int(nonce), "origin": .string(origin.hex),
             "exported": .int(Int64(bitPattern: exported)),
+            "told": .int(Int64(bitPattern: told)),
+            "told_total": .int(Int64(bitPattern: toldTotal)),
             "device": .int(Int64(bitPattern: device)), "inode": .int(Int64(bitPattern: inode)),
             "born": .int(born), "boot": .string(boot), "clean": .bool(isClean),
             "ended": .array(ended.map { .string($0.hex) }),

@@ -119,7 +119,8 @@ extension FuzzTarget {
                 node: Identity.exampleID, name: "n", address: HostPort(host: "::1", port: 1),
                 nowMilliseconds: 1)
             let marker = MarkerContent(
-                nonce: 5, origin: sampleOrigins[0], exported: 7, device: 1, inode: 2, born: 3,
+                nonce: 5, origin: sampleOrigins[0], exported: 7, told: 6, toldTotal: 9,
+                device: 1, inode: 2, born: 3,
                 boot: "b", isClean: true)
             return [[0] + identity.content, [1] + marker.content, [2] + peers.content]
         },
