@@ -233,6 +233,9 @@ package protocol SyncReplica: AnyObject {
     /// of the truth. As of now, not of the last summary.
     var hasCopyBegun: Bool { get }
 
+    /// Origins of which nothing more is taken, by the list of members.
+    var removedOrigins: [Origin] { get }
+
     /// Its copy is whole, and what that did not bring is looked at.
     var isSettling: Bool { get }
 

@@ -29,10 +29,11 @@ extension SyncEngine {
         let isCopying = own.isJoining && !replica.isSettling
         if origins[node] == stated.origin {
             guard let joined = stated.joined, !isCopying else { return .joined }
-            // A copy by somebody who takes part no more, of which nothing was heard here: others may have
+            // By a copy of somebody who takes part no more, of which nothing was heard here: others may have
             // collected without counting either of the two.
-            return own.vector.contains(joined) || origins.values.contains(joined.origin)
-                || isBroken(.copyOfRemovedCounts) ? .joined : .outdated
+            let isOver =
+                replica.removedOrigins.contains(joined.origin) && !own.vector.contains(joined)
+            return isOver && !isBroken(.copyOfRemovedCounts) ? .outdated : .joined
         }
         let isContinued = origins[node].map(stated.continued.contains) ?? false
         // A reader cannot say so in the list; whoever serves it does.

@@ -61,6 +61,7 @@ extension Directed {
             var known = knowing.lookAtMembers()
             known?.origins?[removed.name] = nil
             known?.origins?[late.name] = origin
+            knowing.replica?.removedOrigins += [removed.replica?.origin].compactMap { $0 }
             return known
         }
         network.join(knowing.node, late.node)

@@ -261,6 +261,7 @@ final class ObservedReplica: SyncReplica {
         try alive { try inner.hasGoneBack(peer, origin: origin, vector: vector) }
     }
 
+    var removedOrigins: [Origin] { inner.removedOrigins }
     var isSettling: Bool { inner.isSettling }
     var hasCopyBegun: Bool { inner.hasCopyBegun }
     var continuedOrigins: [Origin] { inner.continuedOrigins }

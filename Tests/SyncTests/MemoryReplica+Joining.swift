@@ -4,6 +4,7 @@ import CausalModel
 import Store
 
 extension MemoryReplica {
+    var removedOrigins: [Origin] { over }
     var isSettling: Bool { false }
     var hasCopyBegun: Bool { false }
     var continuedOrigins: [Origin] { [] }

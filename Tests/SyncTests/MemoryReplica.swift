@@ -25,6 +25,8 @@ final class MemoryReplica: SyncReplica {
     private(set) var origin: Origin
     private(set) var vector = VersionVector()
     private(set) var floor = VersionVector()
+    /// What a test says of origins of members that are gone.
+    var over: [Origin] = []
     /// What it says when it is asked whether a peer knows less than before.
     var hasPeerGoneBack = false
     private(set) var rows: [String: Row] = [:]

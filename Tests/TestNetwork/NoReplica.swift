@@ -36,6 +36,7 @@ package final class NoReplica: SyncReplica {
     package var hasDeletedRows: Bool { get throws { throw Gone() } }
     package func takeNewOrigin(because reason: String) throws { throw Gone() }
     package func reissueLost(except live: Set<Origin>) throws -> Int { throw Gone() }
+    package let removedOrigins: [Origin] = []
     package let isSettling = false
     package let hasCopyBegun = false
     package let continuedOrigins: [Origin] = []
