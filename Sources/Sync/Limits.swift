@@ -54,6 +54,8 @@ package enum SyncLimits {
     package static let storeTroubleMilliseconds: Milliseconds = 1_000
     /// How long a peer that took part may seem not to: it has another origin, and says so soon.
     package static let standingGraceMilliseconds: Milliseconds = 2_000
+    /// How long who is out of date for one peer waits for that one to serve the copy.
+    package static let copyWantedMilliseconds: Milliseconds = 10_000
     /// Between saying that the group may go on from this file, and doing it.
     package static let leadGraceMilliseconds: Milliseconds = 2_000
     /// Between two notes that one peer has joined, and between looks at one's own standing after one.

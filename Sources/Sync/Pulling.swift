@@ -19,13 +19,19 @@ extension SyncEngine {
         }
         let waiting = sortedLinks.filter {
             $0.isActive && $0.told != nil && $0.pull == .waiting && !isBlocked($0, now)
-                && mayWrite($0)
+                && mayWrite($0) && mayCopy($0, own, now)
         }
         guard let next = waiting.first else { return }
         if let pulling, let current = links[pulling] {
             guard now - current.progressAt >= SyncLimits.pullStuckMilliseconds else { return }
         }
         fetch(from: next, own, now)
+    }
+
+    /// Whether a replica that waits for its copy may take it from this peer.
+    private func mayCopy(_ peer: PeerLink, _ own: ReplicaSummary, _ now: Milliseconds) -> Bool {
+        guard own.isJoining, let copyWanted, now < copyWanted.until else { return true }
+        return peer.node == copyWanted.node
     }
 
     /// A copy that has come to its end is settled before anything else is asked for.

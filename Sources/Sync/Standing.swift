@@ -295,7 +295,8 @@ extension SyncEngine {
     /// When ``keepStanding(_:)`` or ``settleStandings(_:)`` has something to try again; nil for never.
     var standingDeadline: Milliseconds? {
         guard membership != nil else { return nil }
-        let grace = min(graceEnd ?? .max, leadAt > lastNow ? leadAt : .max)
+        let waits = [leadAt, copyWanted?.until].compactMap { $0 }.filter { $0 > lastNow }
+        let grace = min(graceEnd ?? .max, waits.min() ?? .max)
         return min(standingAt > lastNow ? standingAt : .max, grace)
     }
 }

@@ -66,6 +66,8 @@ package final class SyncEngine {
     var lastJoin: (origin: Origin, dot: Dot)?
     /// When this replica's own standing is looked at next.
     var standingAt: Milliseconds = .min
+    /// By whom this replica was found out of date, and until when it takes a copy of nobody else.
+    var copyWanted: (node: String, until: Milliseconds)?
     /// From when on the group may go on from this file.
     var leadAt: Milliseconds = .max
     /// When a peer that seems not to take part any more is looked at again.

@@ -62,7 +62,12 @@ extension Machine {
         guard let strict, !tables.contains(table.name), lockedUntil == nil else { return }
         if table.name == "children", let parents = parentsTable { create(parents) }
         enterApp()
-        guard run(table.create, on: strict) else { return }
+        // As one, lest a full disk leaves a table without its index.
+        guard run("SAVEPOINT made; \(table.create); RELEASE made", on: strict) else {
+            // Unless the failure has taken all back already.
+            try? strict.execute("ROLLBACK TO made; RELEASE made")
+            return
+        }
         tables.insert(table.name)
         for _ in 0..<simulation.generator.below(4) {
             run(simulation.program.statement([table]), on: strict)

@@ -13,7 +13,7 @@ enum Directed {
         try deltaBelowBase() + unreadRows() + orphansInOrder() + numbersNotedEarly()
             + collectedTooEarly() + collectedHidden() + collectedByOldWord()
             + collectedComesBack() + heardIssuedAgain() + copyWithoutFloor() + copyWithoutJoining()
-            + copyOfRemoved() + unseenDecides()
+            + copyOfRemoved() + unseenDecides() + copyOfAnyTaken()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put

@@ -1,5 +1,6 @@
 // A scenario with whole nodes, for a rule that the order of their steps keeps from mattering in a random run.
 
+import CausalModel
 import Store
 import Sync
 import TestKit
@@ -87,5 +88,41 @@ extension Directed {
         let late = machines.filter { $0.replica?.isJoining != false }.map(\.name)
         guard waiting == 3 else { return ["only \(waiting) wait for a copy"] }
         return late.isEmpty ? [] : ["\(late) wait for a copy for ever"]
+    }
+
+    /// Seed 23 of CI's size. A member is out of date for one, and a third whom that one does not know would
+    /// serve it a copy that is so, too.
+    static func copyOfAnyTaken() throws -> [String] {
+        let simulation = try group(of: 3)
+        let network = simulation.network
+        network.run(for: 10_000)
+        let machines = simulation.machines.sorted { $0.name < $1.name }
+        let (third, late, knowing) = (machines[0], machines[1], machines[2])
+        guard let app = knowing.strict, let table = simulation.plan.tables.first else { return [] }
+        for _ in 0..<100 { knowing.run(simulation.program.statement([table]), on: app) }
+        simulation.committed(knowing)
+        network.run(for: 10_000)
+        for other in [late, third] { network.separate(knowing.node, other.node) }
+        // It has removed both: what it deletes goes at once.
+        let look: () -> Membership? = { [unowned knowing] in knowing.lookAtMembers() }
+        knowing.node.engine.membership = {
+            var known = look()
+            known?.roles = [knowing.name: .writer]
+            let own = known?.origins?.filter { $0.key == knowing.name }
+            known?.origins = own
+            return known
+        }
+        knowing.run("DELETE FROM \(table.quotedName)", on: app)
+        simulation.committed(knowing)
+        network.run(for: 30_000)
+        guard knowing.replica?.floor.isEmpty == false else { return ["nothing was collected"] }
+        knowing.node.engine.membership = look
+        network.join(knowing.node, late.node)
+        network.run(for: 60_000)
+        guard let wanted = knowing.replica?.vector, let has = late.replica?.vector else {
+            return []
+        }
+        return has.covers(wanted)
+            ? [] : ["a member takes its copies of one that is out of date itself"]
     }
 }

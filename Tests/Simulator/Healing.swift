@@ -203,7 +203,10 @@ extension Simulation {
                 continue
             }
             if first.shown != found.shown {
-                fail(["shows\n  \(found.shown)\n  and not\n  \(first.shown)"], machine)
+                let tables = try replica.tableFacts().map { "\($0.name) \($0.state)" }
+                fail(
+                    ["shows\n  \(found.shown)\n  and not\n  \(first.shown)\n  of \(tables)"],
+                    machine)
             }
             if first.conflicts != found.conflicts { fail(["other conflicts"], machine) }
             if first.parked != found.parked { fail(["parks other rows"], machine) }
