@@ -142,6 +142,12 @@ final class LogCluster {
     /// A member does some of its work; its requests go out.
     func step(_ index: Int, work: Int = .max) {
         let member = members[index]
+        // As a node does, beside everything else: rows that came before their table are shown.
+        if member.replica.isScanning {
+            do { _ = try member.replica.scanSlice() } catch {
+                Issue.record("seed \(seed): \(member.name) cannot scan: \(error)")
+            }
+        }
         var left = work
         while left > 0, member.forwarder.work(now) { left -= 1 }
         member.open += member.forwarder.takeRequests(now)
