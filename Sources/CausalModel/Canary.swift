@@ -26,7 +26,7 @@
     // Members who come and go.
     case absentNotCounted, oldStatementsCounted, copyWithoutJoining, unmentionedKept
     case forgottenDeleteMet, collectedComesBack, heardIssuedAgain, copyWithoutFloor
-    case copyOfRemovedCounts, unseenDecides, copyOfAnyTaken
+    case copyOfRemovedCounts, unseenDecides, copyOfAnyTaken, unlistedKept, believedBornAnew
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent

@@ -150,13 +150,14 @@ extension Replica {
         var row = old ?? Row()
         let before = row.kernel
         let mine = seen(by: old)
+        let hasSeen: (Dot) -> Bool = { [vector] in
+            if isBroken(.joinKeepsEverything) { return false }
+            return !isBroken(.receiverVectorNotCounted) && vector.contains($0)
+                || mine?.contains($0) ?? false
+        }
+        expectSound(entry, old?.kernel, writes, hasSeen: hasSeen)
         row.kernel.join(
-            Kernel(writes: writes),
-            hasSeen: {
-                if isBroken(.joinKeepsEverything) { return false }
-                return !isBroken(.receiverVectorNotCounted) && vector.contains($0)
-                    || mine?.contains($0) ?? false
-            },
+            Kernel(writes: writes), hasSeen: hasSeen,
             otherHasSeen: {
                 if isBroken(.joinKeepsEverything) { return false }
                 return !isBroken(.senderVectorNotCounted) && header.snapshot.contains($0)

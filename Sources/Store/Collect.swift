@@ -186,6 +186,10 @@ extension Replica {
             // What no trigger saw may have made the row anew.
             guard let row = try loadCaptured(entry, key: key), isCollectable(row.kernel, entry)
             else { continue }
+            guard !row.isShown else {
+                noteBroken("a deleted row of \(entry.name) was shown")
+                continue
+            }
             let dots = isBroken(.collectedWhenAcknowledged) ? [watch(row.kernel)] : heads(row)
             if let missing = dots.compactMap({ $0 }).first(where: { !stable.contains($0) }) {
                 try wait(entry, key: key, under: missing)

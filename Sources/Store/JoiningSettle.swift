@@ -172,7 +172,13 @@ extension Replica {
                 seen[write.dot.origin] = write.dot.number
             }
             if isReplacing, !isLost(write) { write.isPresent = false }
-            if let believed, isLost(write) { write.lose(believed) }
+            if let believed, isLost(write) {
+                write.lose(believed)
+                // Nor does the row begin anew by it, which would hide the same as a value.
+                if let copied = rest.writes.map(\.birth).max(), !isBroken(.believedBornAnew) {
+                    write.birth = min(write.birth, copied)
+                }
+            }
             if !write.isDead { write.dot = nextSettledDot() }
             return write
         }

@@ -267,4 +267,13 @@ extension Replica {
             if hasJoined { joinedOrigins.insert(origin) }
         }
     }
+
+    /// A node has joined under `origin`, as the list of members says now. What it was known to number under
+    /// before is over by that, whether it ever joined under it or not: nobody would tell the rest of it.
+    package func noteJoined(_ origin: Origin, node: String) throws {
+        guard !joinedOrigins.contains(origin) else { return }
+        let before = isBroken(.unlistedKept) ? [] : authors.filter { $0.value == node }.map(\.key)
+        for past in before { try noteAuthor(past, node: node, hasJoined: true) }
+        try noteAuthor(origin, node: node, hasJoined: true)
+    }
 }

@@ -41,7 +41,7 @@ package final class Replica {
     package var copiedColumn: (table: String, column: String)?
 
     // What follows mirrors the file, and is read again after a transaction that failed.
-    var origins: [Origin] = []
+    package internal(set) var origins: [Origin] = []
     var ordinals: [Origin: Int] = [:]
     package internal(set) var vector = VersionVector()
     package internal(set) var origin = Origin(high: 0, low: 0)

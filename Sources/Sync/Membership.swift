@@ -36,14 +36,15 @@ package struct Membership: Sendable, Equatable {
 
     /// What becomes of the origins whose authors are known. Nothing more is taken of an origin that is
     /// over: its author is no writer, or has joined under another since it joined under that one; so may
-    /// `node` itself. The author of an active one, which is another node, will tell what it wrote under it.
+    /// `node` itself, but under `present`. The author of an active one, which is another node, will tell
+    /// what it wrote under it.
     package func sortOrigins(
-        authors: [Origin: String], joined: Set<Origin>, at node: String
+        authors: [Origin: String], joined: Set<Origin>, at node: String, under present: Origin
     ) -> (over: [Origin], active: Set<Origin>) {
         let over = authors.filter { origin, author in
             let listed = origins?[author]
             let isReplaced = joined.contains(origin) && listed != origin
-            if author == node { return isReplaced && listed != nil }
+            if author == node { return isReplaced && listed != nil && origin != present }
             return roles[author] != .writer || isReplaced
         }
         let others = authors.filter { $0.value != node }

@@ -13,7 +13,7 @@ enum Directed {
         try deltaBelowBase() + unreadRows() + orphansInOrder() + numbersNotedEarly()
             + collectedTooEarly() + collectedHidden() + collectedByOldWord()
             + collectedComesBack() + heardIssuedAgain() + copyWithoutFloor() + copyWithoutJoining()
-            + copyOfRemoved() + unseenDecides() + copyOfAnyTaken()
+            + copyOfRemoved() + unseenDecides() + copyOfAnyTaken() + believedBornAnew()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -282,6 +282,22 @@ enum Directed {
             try Connection(path: folder.file($0)).query("SELECT id FROM t")
         }
         return rows[0] == rows[1] ? [] : ["two replicas that met as equals show \(rows)"]
+    }
+
+    /// A replica has once inserted its row of the list anew; the copy says there that it has joined.
+    private static func believedBornAnew() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let anew = "DELETE FROM t; INSERT INTO t VALUES(1, 'anew', NULL)"
+        let pair = try pair(.addWins, folder, ["UPDATE t SET b = 'joined'", anew])
+        let late = pair[1]
+        late.copiedColumn = ("t", "b")
+        try late.fold()
+        late.endedOrigins = [late.origin]
+        try late.beginJoining(because: "a scenario")
+        try send(pair[0], late)
+        try late.settleJoining()
+        let rows = try Connection(path: folder.file("one")).query("SELECT b FROM t")
+        return rows == [[.string("joined")]] ? [] : ["the word of a copy is hidden by \(rows)"]
     }
 
     /// A delete hides an update: both are listed until a person decides.

@@ -78,8 +78,32 @@ extension Simulation {
                 + "schema \(summary.schemaFingerprint % 10_000) links "
                 + "\(machine.node.engine.connectedPeers) "
                 + summary.vector.entries.map { "\($0.origin.high % 1_000):\($0.number)" }
-                .joined(separator: " ") + structure(machine)
+                .joined(separator: " ") + beyond(machine, replica) + structure(machine)
         }.joined(separator: "\n  ")
+    }
+
+    /// Rows that are half received, and what is known of who would tell the rest.
+    private func beyond(_ machine: Machine, _ replica: Replica) -> String {
+        machine.enterApp()
+        let rows = try? machine.lax?.query(
+            """
+            SELECT t.name, hex(d.key), d.origin, d.number FROM _starling_dot d
+            JOIN _starling_origin o ON o.ord = d.origin JOIN _starling_table t ON t.id = d.tbl
+            WHERE d.number > o.seen LIMIT 5
+            """)
+        return (rows ?? []).map { row in
+            guard case .integer(let ordinal) = row[2] else { return "" }
+            let origin = replica.origins[Int(ordinal)]
+            let author = replica.knownAuthors[origin] ?? "nobody known"
+            let states = [
+                "joined": replica.joinedOrigins.contains(origin),
+                "over": replica.removedOrigins.contains(origin),
+                "ended": replica.endedOrigins.contains(origin),
+                "active": replica.activeOrigins.contains(origin),
+            ]
+            let state = states.filter(\.value).keys.sorted()
+            return "\n    half received: \(row) of \(origin.high % 1_000) by \(author) \(state)"
+        }.joined()
     }
 
     private func structure(_ machine: Machine) -> String {
@@ -230,6 +254,7 @@ extension Simulation {
                     try observed.inner.fold()
                     if observed.inner.isScanning { return }
                     fail(try observed.inner.verify(), machine)
+                    if let broken = observed.inner.problems["invariant"] { fail([broken], machine) }
                 }
                 guard plan.hasGhost, machine.nodeProcess?.isDead == false else { return }
                 machine.enterNode()

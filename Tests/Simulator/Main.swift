@@ -35,6 +35,9 @@ import Darwin
           starling-sim --scale N,… [--seed S]
               how a change spreads through N nodes without faults: a table; ends with 1 when one
               gets lost, needs too many rounds, or nodes differ. A thousand nodes need 1 GB
+          starling-sim --exhaust REPLICAS,ROWS,OPERATIONS [--policy addWins|deleteWins]
+              every sequence of so many writes and transfers, broken and resumed, against the
+              oracle; without files, and no list of members. Ends with 1 when one fails
         """
 
     static func main() {
@@ -46,6 +49,9 @@ import Darwin
         if options.isHelp { return print(help) }
         if !options.scale.isEmpty {
             exit(ScaleRunner(seed: options.seed).run(options.scale))
+        }
+        if let scope = options.scope {
+            exit(options.policy.map { Exhaust.run(scope, $0) } ?? Exhaust.run(scope))
         }
         if options.areCanariesRun { exit(CanaryRunner(options).run()) }
         if let canary = options.canary, !switchOn(canary) {

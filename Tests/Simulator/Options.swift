@@ -15,7 +15,17 @@ struct UsageError: Error, CustomStringConvertible {
 }
 
 struct Options {
+    /// What ``Exhaust`` goes through.
+    struct Scope {
+        var replicas: Int
+        var rows: Int
+        var depth: Int
+    }
+
     var seed: UInt64 = 1
+    var scope: Scope?
+    /// Nil for both.
+    var policy: PresencePolicy?
     /// Sizes of groups to measure.
     var scale: [Int] = []
     var seeds: Range<UInt64>?
@@ -45,6 +55,22 @@ struct Options {
             faults.insert(fault)
         }
         return faults
+    }
+
+    private static func scope(_ text: String?) throws(UsageError) -> Scope {
+        let parts = (text ?? "").split(separator: ",").compactMap { Int($0) }
+        guard parts.count == 3, parts.allSatisfy({ (1...9).contains($0) }) else {
+            throw UsageError(description: "--exhaust needs REPLICAS,ROWS,OPERATIONS up to 9")
+        }
+        return Scope(replicas: parts[0], rows: parts[1], depth: parts[2])
+    }
+
+    private static func policy(_ text: String?) throws(UsageError) -> PresencePolicy {
+        guard let known = [PresencePolicy.addWins, .deleteWins].first(where: { "\($0)" == text })
+        else {
+            throw UsageError(description: "--policy needs addWins or deleteWins")
+        }
+        return known
     }
 
     mutating func parse(_ arguments: [String]) throws(UsageError) {
@@ -77,6 +103,8 @@ struct Options {
                 guard !scale.isEmpty, scale.allSatisfy({ (2...4_000).contains($0) }) else {
                     throw UsageError(description: "--scale needs sizes from 2 to 4000: N,…")
                 }
+            case "--exhaust": scope = try Self.scope(rest.popFirst())
+            case "--policy": policy = try Self.policy(rest.popFirst())
             case "--seed": seed = UInt64(try number(name, rest.popFirst()))
             case "--nodes": nodes = max(2, try number(name, rest.popFirst()))
             case "--steps": steps = try number(name, rest.popFirst())

@@ -51,12 +51,19 @@ final class SimulatedMembers {
             guard isRoleUnheard, try !isOwnRoleUnheard(membership) else { return membership }
         }
         var found = Membership(roles: [:], origins: [:])
+        if !isBroken(.unlistedKept) {
+            try replica.noteAuthor(replica.origin, node: machine.name, hasJoined: true)
+        }
         for row in try replica.rows("SELECT node, role, origin FROM members") {
             let node = Self.string(row[0])
             found.roles[node] = Membership.Role(rawValue: Self.string(row[1]))
             if let origin = Origin(hex: Self.string(row[2])) {
                 found.origins?[node] = origin
-                try replica.noteAuthor(origin, node: node, hasJoined: true)
+                if node == machine.name {
+                    try replica.noteAuthor(origin, node: node, hasJoined: true)
+                } else {
+                    try replica.noteJoined(origin, node: node)
+                }
             }
         }
         isRoleUnheard =
@@ -81,7 +88,8 @@ final class SimulatedMembers {
                 value: .string(origin.hex))
         }
         (replica.removedOrigins, replica.activeOrigins) = found.sortOrigins(
-            authors: replica.knownAuthors, joined: replica.joinedOrigins, at: machine.name)
+            authors: replica.knownAuthors, joined: replica.joinedOrigins, at: machine.name,
+            under: replica.origin)
         replica.isReader = found.roles[machine.name] == .reader
         seen = present
         membership = found

@@ -124,4 +124,40 @@ private let schema = """
             #expect(found == [], "round \(round)")
         }
     }
+
+    /// A dot names one change for ever: who says otherwise is told on.
+    @Test(arguments: [false, true]) func oneDotWithTwoChangesIsSaid(isSame: Bool) throws {
+        let cluster = try Cluster(2, schema: schema, track: ["tasks"], seed: 3)
+        // Two files that run under one origin, as after a copy that no marker noticed.
+        try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,NULL)")
+        try cluster[0].replica.fold()
+        try cluster[0].replica.backup(to: cluster.folder.file("copy.db"))
+        let copy = try cluster.open(cluster.folder.file("copy.db"))
+        #expect(copy.origin == cluster[0].replica.origin)
+        try cluster[0].app.execute("UPDATE tasks SET note = 'here' WHERE id = 'a'")
+        try cluster.send(0, 1)
+        let app = try Connection(path: cluster.folder.file("copy.db"))
+        try app.execute("UPDATE tasks SET note = '\(isSame ? "here" : "there")' WHERE id = 'a'")
+        try copy.fold()
+        let delta = try #require(try copy.openDelta(base: VersionVector(), resume: nil))
+        defer { delta.close() }
+        _ = try cluster[1].replica.apply(try #require(try delta.next()), of: delta.header)
+        let problem = cluster[1].replica.problems["invariant"]
+        #expect(
+            (problem?.contains("have one number, 2 of") == true) == !isSame, "\(problem ?? "-")")
+    }
+
+    /// Whoever may talk to a replica has seen what that has collected.
+    @Test func aChangeThatHasNotSeenAForgottenDeleteIsSaid() throws {
+        let cluster = try Cluster(2, schema: schema, track: ["tasks"], seed: 4)
+        try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,NULL),('b','two',0,NULL)")
+        try cluster.converge()
+        try cluster[0].app.execute("DELETE FROM tasks")
+        try cluster[0].replica.fold()
+        #expect(try cluster.collect(0, others: []) == 2)
+        #expect(cluster[0].replica.problems["invariant"] == nil)
+        try cluster[1].app.execute("UPDATE tasks SET note = 'late' WHERE id = 'a'")
+        try cluster.send(1, 0)
+        #expect(cluster[0].replica.problems["invariant"]?.contains("forgotten here") == true)
+    }
 }

@@ -364,14 +364,20 @@ private final class Roles {
             roles: ["me": .writer, "it": .writer], origins: ["me": own, "it": other])
         let authors = [own: "me", old: "me", met: "me", other: "it", gone: "went"]
         let sorted = known.sortOrigins(
-            authors: authors, joined: [own, old, other, gone], at: "me")
+            authors: authors, joined: [own, old, other, gone], at: "me", under: own)
         // Of one that nobody joined under the original of a copied home may go on.
         #expect(sorted.over == [old, gone].sorted())
         #expect(sorted.active == [other])
+        // What this replica numbers under is not over before the list has it.
+        let next = known.sortOrigins(
+            authors: authors, joined: [own, old, met, other, gone], at: "me", under: met)
+        #expect(next.over == [old, gone].sorted())
         // Without a place in the list nothing of its own is over.
         known.origins = ["it": other]
         #expect(
-            known.sortOrigins(authors: authors, joined: [own, old, other, gone], at: "me").over
+            known.sortOrigins(
+                authors: authors, joined: [own, old, other, gone], at: "me", under: own
+            ).over
                 == [gone])
     }
 }

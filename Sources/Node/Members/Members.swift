@@ -119,9 +119,18 @@ final class Members {
         if isRoleUnheard { byNode[own.node]?.role = .writer }
         try settleIntroducer()
         try settle()
+        if !isBroken(.unlistedKept) {
+            // Once the list has another, nobody goes on under this one.
+            try replica.noteAuthor(replica.origin, node: own.node, hasJoined: true)
+        }
         for member in byNode.values {
             guard let origin = member.origin else { continue }
-            try replica.noteAuthor(origin, node: member.node, hasJoined: true)
+            // Under an origin of its own that nobody joined under the original of a copied home may go on.
+            if member.node == own.node {
+                try replica.noteAuthor(origin, node: member.node, hasJoined: true)
+            } else {
+                try replica.noteJoined(origin, node: member.node)
+            }
         }
         replica.isReader = ownRole == .reader
         // At once: what a copy leaves to others, and what it issues again, goes by that.
@@ -133,7 +142,8 @@ final class Members {
     /// theirs.
     func sortOrigins() {
         (replica.removedOrigins, replica.activeOrigins) = membership.sortOrigins(
-            authors: replica.knownAuthors, joined: replica.joinedOrigins, at: own.node)
+            authors: replica.knownAuthors, joined: replica.joinedOrigins, at: own.node,
+            under: replica.origin)
     }
 
     /// Whether nobody else knows that this node is a reader: who had made it one has lost that, and it had

@@ -90,10 +90,11 @@ enum Doctor {
                 "\(synced.count) synced, triggers armed: "
                     + synced.prefix(8).map(\.name).joined(separator: ", "))
         ]
-        for (_, message) in context.replica.problems.filter({ $0.key != "origin" })
+        for (key, message) in context.replica.problems.filter({ $0.key != "origin" })
             .sorted(by: { $0.key < $1.key })
         {
-            checks.append(DoctorCheck("table", .fail, message))
+            let check = key == "invariant" ? key : "table"
+            checks.append(DoctorCheck(check, .fail, message))
         }
         for table in synced {
             for problem in (try? context.replica.trackProblems([table.name])) ?? []

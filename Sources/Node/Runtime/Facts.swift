@@ -196,9 +196,13 @@ extension NodeContext {
     /// What a person should know or do something about.
     private func problems(live: LiveFacts?, facts: [TableFacts]) -> [ProblemFact] {
         var found = replica.problems.sorted { $0.key < $1.key }.map { subject, message in
-            ProblemFact(
-                code: subject == "origin" ? "origin" : "table", message: message,
-                state: subject == "origin" ? "warn" : "fail")
+            let code = ["origin", "invariant"].contains(subject) ? subject : "table"
+            return ProblemFact(
+                code: code, message: message,
+                remedy: code == "invariant"
+                    ? "see with `starling members` whether a home was copied and runs twice, and "
+                        + "keep a backup of the file for a report" : nil,
+                state: code == "origin" ? "warn" : "fail")
         }
         for (origin, milliseconds) in replica.clockOffenders.sorted(by: { $0.key < $1.key }) {
             let ahead = (milliseconds - WallClock.milliseconds()) / 1000
