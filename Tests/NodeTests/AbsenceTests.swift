@@ -2,12 +2,60 @@
 // evicted, and loses nothing by that.
 
 import CausalModel
+import Glibc
 import Sync
+import Synchronization
+import TestKit
 import Testing
+import Transport
 import Trust
 
 @testable import Node
 @testable import Store
+
+/// A node in this process, on a thread of its own, of which a test can change what takes too long.
+private final class ThreadedService: Sendable {
+    private struct State {
+        var stop: (@Sendable () -> Void)?
+        var result: Result<Void, any Error>?
+    }
+    private let state = Mutex(State())
+
+    init(_ options: RunOptions, change: @escaping @Sendable (NodeService) -> Void) {
+        TestThread.start { [self] in
+            let result = Result {
+                let context = try NodeContext(home: options.home, pid: getpid())
+                let service = try NodeService(context: context, options: options)
+                service.onReady = { [self] in
+                    // It holds itself by this.
+                    service.onReady = nil
+                    change(service)
+                    let (mailbox, bound) = (
+                        service.loop.mailbox, LoopBound(service, on: service.loop)
+                    )
+                    state.withLock { $0.stop = { mailbox.post { _ in bound.value.stop(nil) } } }
+                }
+                try service.run()
+            }
+            // The service goes, and with it what it has locked.
+            state.withLock {
+                $0.stop = nil
+                $0.result = result
+            }
+        }
+    }
+
+    /// Why it does not run (any more).
+    var problem: String? { state.withLock { $0.result.map { "the node ended: \($0)" } } }
+
+    func stop() async throws {
+        state.withLock { $0.stop }?()
+        while true {
+            if let result = state.withLock({ $0.result }) { return try result.get() }
+            await Task.yield()
+        }
+    }
+}
 
 @Suite(.fewAtOnce) struct AbsenceTests {
     private func member(_ name: String, origin: UInt64? = 7) throws -> Member {
@@ -109,6 +157,49 @@ import Trust
         }
         for node in nodes { #expect(try await node.stop() == 0) }
         try await flock.expectProof(of: nodes)
+    }
+
+    /// The policy in a whole node: of what takes 90 days and an hour, the statement of who is away is as old,
+    /// and the node believes that it has run for two hours.
+    @Test func aNodeEvictsWhomNobodyHasSeenForNinetyDays() async throws {
+        let flock = Flock()
+        let nodes = try await flock.nodes("ann", "bob", "cid", schema: AttackTests.jobs)
+        let (ann, bob, cid) = (nodes[0], nodes[1], nodes[2])
+        try await ann.start()
+        try await bob.start(peers: [ann])
+        try await cid.start(peers: [ann, bob])
+        try await ann.sql("INSERT INTO jobs VALUES('a','1'),('b','2')")
+        try await flock.converge(ann, bob, cid)
+        try await cid.stop()
+        try await ann.sql("DELETE FROM jobs WHERE id = 'a'")
+        try await flock.converge(ann, bob)
+        #expect(try await ann.stop() == 0)
+        let kept = "SELECT count(*) FROM _starling_deleted"
+        #expect(try await ann.sql(kept) == "1\n")
+        let away = try cid.identity.node
+        try await ann.sql(
+            "UPDATE _starling_peer SET seen = seen - 91 * 86400000 WHERE node = '\(away)'")
+
+        let listen = try #require(ann.address.flatMap { HostPort($0) })
+        let run = ThreadedService(
+            RunOptions(home: Home(path: ann.home), listen: listen, peers: [], discovery: false)
+        ) { service in
+            service.absence.startedAt = service.now - 2 * Absence.runningMillisecondsMin
+        }
+        try await flock.until("cid is evicted") {
+            if let problem = run.problem { throw ProcessError(description: problem) }
+            let who = "SELECT name FROM starling_members WHERE origin = ''"
+            return try await ann.sql(who) == "cid\n"
+        }
+        try await flock.until("nothing is kept for it") {
+            let (first, second) = (try await ann.sql(kept), try await bob.sql(kept))
+            return first == "0\n" && second == "0\n"
+        }
+        try await run.stop()
+        try await ann.start(peers: [bob])
+        try await cid.start(peers: [ann])
+        try await flock.converge(ann, bob, cid)
+        for node in nodes { #expect(try await node.sql("SELECT id FROM jobs") == "b\nj1\n") }
     }
 
     /// The one writer's file is put back while only a reader is there: it goes on from that file.
