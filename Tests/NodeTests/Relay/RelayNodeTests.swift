@@ -16,7 +16,7 @@ final class ServedRelay {
     private unowned let flock: Flock
     private(set) var process: ChildProcess
     private(set) var address: String
-    private let options: [String]
+    private var options: [String]
 
     init(in flock: Flock, _ options: [String] = ["--open"]) async throws {
         self.flock = flock
@@ -53,7 +53,8 @@ final class ServedRelay {
     func kill() { process.kill() }
 
     /// On the same port and the same store.
-    func restart() async throws {
+    func restart(_ changed: [String]? = nil) async throws {
+        options = changed ?? options
         process = try Self.launch(flock, address, options)
         _ = try await port()
     }
@@ -214,6 +215,48 @@ final class ServedRelay {
         try await ann.stop()
         let feed = try await ann.command("watch", "--since", "0", "--json")
         #expect(feed.code == 0 && !feed.output.contains(secret.dropLast()))
+    }
+
+    /// A relay that takes little: what is urgent is in it, though it was written last.
+    @Test(.timeLimit(.minutes(20)))
+    func urgentTablesGoBeforeABacklogThatDoesNotFit() async throws {
+        let flock = Flock()
+        let relay = try await ServedRelay(in: flock)
+        let nodes = try await parted(flock, relay, ["ann", "bob"])
+        let (ann, bob) = (nodes[0], nodes[1])
+        relay.kill()
+        try await ann.sql("CREATE TABLE alarms(id TEXT PRIMARY KEY NOT NULL, text)")
+        try await ann.ask("track", "--all")
+        Files.write(
+            Array("{ relay: { priority: ['alarms'] } }".utf8), to: "\(ann.home)/config.json5")
+        try await ann.start()
+        try await ann.sql(
+            """
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+            INSERT INTO jobs SELECT 'j' || i, hex(randomblob(500)), 0 FROM n;
+            INSERT INTO alarms VALUES('a', 'fire')
+            """)
+        try await flock.until("all of it waits") {
+            try await ann.status()["relay"]?["queued_changes"]?.int ?? 0 >= 3001
+        }
+        let small = flock.path("small.json5")
+        Files.write(Array("{ quota: { bytes: 400000 } }".utf8), to: small)
+        try await relay.restart(["--open", "--config", small])
+        for node in nodes { _ = try await node.command("sync", "--json") }
+        try await bob.start()
+        try await bob.shows("SELECT text FROM alarms", "fire")
+        try await flock.until("ann says that the relay is full") {
+            let error = try await ann.status()["relay"]?["last_error"]?.string
+            return error?.contains("its room at the relay") == true
+        }
+        #expect(try await bob.sql("SELECT count(*) < 3000 FROM jobs") == "1\n")
+
+        // With room again the rest comes.
+        relay.kill()
+        try await relay.restart(["--open"])
+        for node in nodes { _ = try await node.command("sync", "--json") }
+        try await flock.converge(nodes)
+        try await bob.shows("SELECT count(*) FROM jobs", "3000")
     }
 
     /// Two networks of two nodes each, and no path between them but the relay.
