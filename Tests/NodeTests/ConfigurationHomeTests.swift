@@ -40,6 +40,7 @@ import Darwin
         #expect(mode(home.path) == 0o700)
         #expect(mode(home.identityPath) == 0o600)
         #expect(mode(home.configurationPath) == 0o600)
+        #expect(mode(home.keyPath) == 0o600)
     }
 
     @Test func theSecondMachineJoinsTheGroup() throws {

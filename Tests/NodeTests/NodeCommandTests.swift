@@ -200,4 +200,31 @@ import Darwin
         #expect(try await ann.status()["origin"] == before)
         try await flock.converge(nodes)
     }
+
+    /// The real one, on few rows: each figure is there and was measured.
+    @Test func benchMeasuresWhatItNames() async throws {
+        let flock = Flock()
+        let answer = try await flock.run([Flock.program, "bench", "--rows", "1000", "--json"])
+        #expect(answer.code == 0, "\(answer)")
+        let results = answer.json["results"]?.array ?? []
+        let ids = results.compactMap { $0["id"]?.string }
+        for id in [
+            "plain_insert", "insert_captured", "catch_up", "latency", "tls_throughput",
+            "tls_handshake",
+        ] {
+            #expect(ids.contains(id), "\(ids)")
+        }
+        for result in results {
+            let value = result["value"]
+            let figures = [value, value?["p50"], value?["tcp"], value?["tls"]].compactMap {
+                switch $0 {
+                case .double(let figure)?: figure
+                case .int(let figure)?: Double(figure)
+                default: nil
+                }
+            }
+            // So few rows take so little time that a difference of two can be below nothing.
+            #expect(!figures.isEmpty && figures.allSatisfy { $0 != 0 && $0.isFinite }, "\(result)")
+        }
+    }
 }

@@ -222,7 +222,16 @@ import Testing
         #expect(secret.count == 64)
         var told = ann.log + bob.log
         for words in [["status"], ["members"], ["peers"], ["doctor"], ["digest"]] {
-            told += try await ann.command(words + ["--json"]).output
+            let answer = try await ann.command(words + ["--json"])
+            told += answer.output + answer.errors
+        }
+        // A line that was pasted badly is not said again, nor one that is used up.
+        let cid = flock.add(TestNode("cid", in: flock))
+        for pasted in [line, String(line.dropLast()), line + "A", line.lowercased() + "!"] {
+            let answer = try await join(cid, pasted)
+            #expect(answer.code != 0, "\(answer)")
+            told += answer.output + answer.errors
+            #expect(!answer.errors.contains(pasted) && !answer.output.contains(pasted))
         }
         for file in ["invitations.json", "identity.json", "peers.json", "config.json5"] {
             told += String(decoding: Files.read("\(ann.home)/\(file)") ?? [], as: UTF8.self)
