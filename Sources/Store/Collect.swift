@@ -188,6 +188,7 @@ extension Replica {
             else { continue }
             guard !row.isShown else {
                 noteBroken("a deleted row of \(entry.name) was shown")
+                try forgetDeleted(entry, key: key)
                 continue
             }
             let dots = isBroken(.collectedWhenAcknowledged) ? [watch(row.kernel)] : heads(row)

@@ -236,6 +236,9 @@ package protocol SyncReplica: AnyObject {
     /// Origins of which nothing more is taken, by the list of members.
     var removedOrigins: [Origin] { get }
 
+    /// Whether a live change of this number is here, received half or whole. Complexity: O(log rows).
+    func holds(_ dot: Dot) -> Bool
+
     /// Its copy is whole, and what that did not bring is looked at.
     var isSettling: Bool { get }
 

@@ -4,7 +4,8 @@
 internal import CausalModel
 
 extension Replica {
-    /// Looks at a row that came, before it is joined. Complexity: O(writes of the row).
+    /// Looks at a row that came, before it is joined. Complexity: O(writes of the row, and
+    /// their values).
     ///
     /// - A dot names one change for ever: the same one with another stamp or value is a file that went back
     ///   and was not noticed, or a lie.
@@ -21,19 +22,32 @@ extension Replica {
                 "a change of a row of \(entry.name) came whose writer had not seen the delete that is "
                     + "forgotten here")
         }
+        // Both ascend by dot.
+        var mine = held.writes[...]
         for write in writes {
-            guard let same = held.writes.first(where: { $0.dot == write.dot }) else { continue }
-            let differs =
-                same.stamp != write.stamp || same.birth != write.birth
-                || !same.areValuesOmitted && !write.areValuesOmitted
-                    && write.values.contains { came in
-                        same.value(came.column).map { $0 != came.value } ?? false
-                    }
-            guard differs else { continue }
+            while let first = mine.first, first.dot < write.dot { mine.removeFirst() }
+            guard let same = mine.first, same.dot == write.dot else { continue }
+            guard same.stamp != write.stamp || same.birth != write.birth || differs(same, write)
+            else { continue }
             noteBroken(
                 "two changes of a row of \(entry.name) have one number, \(write.dot.number) of "
                     + "\(write.dot.origin.hex.prefix(8))")
         }
+    }
+
+    /// Whether both have a value of one column, and not the same.
+    private func differs(_ mine: Write, _ came: Write) -> Bool {
+        guard !mine.areValuesOmitted, !came.areValuesOmitted, mine.values != came.values else {
+            return false
+        }
+        var held = mine.values[...]
+        for value in came.values {
+            while let first = held.first, first.column < value.column { held.removeFirst() }
+            if let same = held.first, same.column == value.column, same.value != value.value {
+                return true
+            }
+        }
+        return false
     }
 
     /// Says that something does not hold that must; the first one stays until the node ends.

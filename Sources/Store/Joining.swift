@@ -46,6 +46,16 @@ extension Replica {
         joining.map { $0.phase == .settling ? $0.copied : $0.former }
     }
 
+    package func holds(_ dot: Dot) -> Bool {
+        guard let ordinal = ordinals[dot.origin], let number = Int64(exactly: dot.number) else {
+            return false
+        }
+        let found = try? connection.first(
+            "SELECT 1 FROM _starling_dot WHERE origin = ?1 AND number = ?2",
+            [.integer(Int64(ordinal)), .integer(number)])
+        return found != nil
+    }
+
     /// Whether its copy is whole, and what it did not bring is looked at.
     package var isSettling: Bool { joining?.phase == .settling }
 

@@ -271,9 +271,13 @@ extension Replica {
     /// A node has joined under `origin`, as the list of members says now. What it was known to number under
     /// before is over by that, whether it ever joined under it or not: nobody would tell the rest of it.
     package func noteJoined(_ origin: Origin, node: String) throws {
-        guard !joinedOrigins.contains(origin) else { return }
-        let before = isBroken(.unlistedKept) ? [] : authors.filter { $0.value == node }.map(\.key)
-        for past in before { try noteAuthor(past, node: node, hasJoined: true) }
         try noteAuthor(origin, node: node, hasJoined: true)
+        let unlisted = authors.filter { $0.value == node && !joinedOrigins.contains($0.key) }
+        guard !unlisted.isEmpty, !isBroken(.unlistedKept) else { return }
+        // What it said last may be newer than the list here.
+        let last = try peerStatement(of: node)?.origin
+        for past in unlisted.keys.sorted() where past != last {
+            try noteAuthor(past, node: node, hasJoined: true)
+        }
     }
 }

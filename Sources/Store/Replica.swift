@@ -97,7 +97,8 @@ package final class Replica {
     /// The same for the provisional origin of a replica that waits for its copy.
     package var willNumberProvisionally: ((Dot) throws -> Void)?
     private var lastGiven: [Dot] = []
-    /// Called before anything that tells of own dots leaves: the highest number that may be told.
+    /// Called before anything leaves: the highest own number that may be told. All that the vector has then
+    /// may be told, too.
     package var willExport: ((Origin, UInt64) throws -> Void)?
     /// Origins that this replica wrote under and never will again, as the marker outside the file
     /// knows them.
@@ -109,13 +110,15 @@ package final class Replica {
     var joiningReason: String?
     /// Earlier origins of this replica since which it has forgotten nothing, the last one first.
     package internal(set) var continuedOrigins: [Origin] = []
-    /// Origins of nodes that were removed from the group, or became readers: nobody takes more of them.
+    /// Origins that are over, by the list of members: of nodes that were removed or became readers, and those
+    /// that a node, this one too, has replaced. Nobody waits for the rest of what came of them.
     package var removedOrigins: [Origin] = []
     /// Origins of other members that take part: who writes under one will tell what it wrote.
     package var activeOrigins: Set<Origin> = []
     /// The node behind each origin, as far as it was met.
     var authors: [Origin: String] = [:]
-    /// Those of them that a node has joined under.
+    /// Those of them that a node has joined under, or has left for one that it has joined under: over once
+    /// the list names another.
     package internal(set) var joinedOrigins: Set<Origin> = []
     /// Stamps that were too far ahead, by origin: for `status`.
     package internal(set) var clockOffenders: [Origin: Int64] = [:]

@@ -163,7 +163,7 @@ extension Replica: SyncReplica {
         try peerStatements("ORDER BY node")
     }
 
-    private func peerStatement(of node: String) throws -> PeerStatement? {
+    func peerStatement(of node: String) throws -> PeerStatement? {
         try peerStatements("WHERE node = ?1", [.string(node)]).first
     }
 

@@ -83,11 +83,7 @@ extension SyncEngine {
         }
         // Two that do not know of each other may send this replica from one to the other without end.
         if mayBeSent(by: peer, now) {
-            let node = peer.node
-            try rejoin(because: late.message, isBehind: true, now)
-            // Another's copy may lack the same.
-            let end = now + SyncLimits.copyWantedMilliseconds
-            if !isBroken(.copyOfAnyTaken) { copyWanted = (node, end) }
+            try rejoin(because: late.message, sentBy: peer.node, now)
         } else {
             // Not as out of date: whoever hears that takes a copy itself.
             let text = "\(late.message); it waits before another copy"

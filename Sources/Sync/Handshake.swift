@@ -209,7 +209,7 @@ extension SyncEngine {
         } else if goodbye.code == .outOfDate, own?.isJoining == false,
             membership?()?.origins != nil, !prevails(over: peer), mayBeSent(by: peer, now)
         {
-            try rejoin(because: goodbye.text, isBehind: true, now)
+            try rejoin(because: goodbye.text, sentBy: peer.node, now)
         }
         peer.link.close()
         forget(peer, reason: goodbye.text, refusal: goodbye.code, now)

@@ -31,8 +31,10 @@ extension SyncEngine {
             guard let joined = stated.joined, !isCopying else { return .joined }
             // By a copy of somebody who takes part no more, of which nothing was heard here: others may have
             // collected without counting either of the two.
+            // What is received half was heard of: the rest of it is on its way.
             let isOver =
-                replica.removedOrigins.contains(joined.origin) && !own.vector.contains(joined)
+                !own.vector.contains(joined) && replica.removedOrigins.contains(joined.origin)
+                && !replica.holds(joined)
             return isOver && !isBroken(.copyOfRemovedCounts) ? .outdated : .joined
         }
         let isContinued = origins[node].map(stated.continued.contains) ?? false
@@ -74,7 +76,11 @@ extension SyncEngine {
         // Who has forgotten nothing since it joined last may have the word about its new origin half.
         let joins = known.joins[origin] ?? []
         let half = replica.continuedOrigins.isEmpty ? nil : joins.first
-        guard let join = joins.first(where: own.vector.contains) ?? half else { return nil }
+        let heard = joins.filter(own.vector.contains)
+        let over = heard.isEmpty ? [] : replica.removedOrigins
+        // The word of somebody who takes part, where there is one.
+        let word = heard.first { !over.contains($0.origin) } ?? heard.first
+        guard let join = word ?? half else { return nil }
         lastJoin = (origin, join)
         return join
     }
@@ -228,6 +234,15 @@ extension SyncEngine {
         }
         book.resetBackoff()
         refresh(now)
+    }
+
+    /// The same for who was found out of date by `node`, which takes part. Another's copy may lack the same:
+    /// for a while it takes that one's.
+    func rejoin(because reason: String, sentBy node: String, _ now: Milliseconds) throws {
+        try rejoin(because: reason, isBehind: true, now)
+        if !isBroken(.copyOfAnyTaken) {
+            copyWanted = (node, now + SyncLimits.copyWantedMilliseconds)
+        }
     }
 
     /// Looks whether this replica stands as it says, and what it has to do when it does not.

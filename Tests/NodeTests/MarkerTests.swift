@@ -115,6 +115,27 @@ import Values
         withExtendedLifetime(marker) {}
     }
 
+    /// Killed once more, between that step and the marker that would say so.
+    @Test func aStepToANewOriginThatNoMarkerKnowsNeedsNoCopy() throws {
+        _ = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
+        let place = Home(path: folder.path).markerPath
+        let first: Origin
+        let known: [UInt8]
+        do {
+            let (replica, marker) = try open()
+            first = replica.origin
+            known = try #require(Files.read(place))
+            try replica.continueUnderNewOrigin(because: "a test")
+            withExtendedLifetime(marker) {}
+        }
+        Files.write(known, to: place)
+        let (replica, marker) = try open()
+        #expect(replica.origin != first && !replica.isJoining)
+        #expect(replica.continuedOrigins == [first])
+        #expect(replica.endedOrigins == [first])
+        withExtendedLifetime(marker) {}
+    }
+
     /// The file of an earlier moment of the same run, before others' changes came: what was said of them is
     /// untrue now, though no number of its own is missing.
     @Test func aFileFromBeforeOthersChangesCameNeedsACopy() throws {

@@ -104,7 +104,9 @@ extension Directed {
         go(simulation, for: 10_000)
         let machines = simulation.machines.sorted { $0.name < $1.name }
         let (third, late, knowing) = (machines[0], machines[1], machines[2])
-        guard let app = knowing.strict, let table = simulation.plan.tables.first else { return [] }
+        guard let app = knowing.strict, let table = simulation.plan.tables.first else {
+            return ["there is no table"]
+        }
         for _ in 0..<100 { knowing.run(simulation.program.statement([table]), on: app) }
         simulation.committed(knowing)
         go(simulation, for: 10_000)

@@ -262,6 +262,7 @@ final class ObservedReplica: SyncReplica {
     }
 
     var removedOrigins: [Origin] { inner.removedOrigins }
+    func holds(_ dot: Dot) -> Bool { inner.holds(dot) }
     var isSettling: Bool { inner.isSettling }
     var hasCopyBegun: Bool { inner.hasCopyBegun }
     var continuedOrigins: [Origin] { inner.continuedOrigins }

@@ -263,8 +263,8 @@ private final class Roles {
 
     /// Seed 22 of CI's size, with another marker: a removed member served a copy, and whoever took it wrote
     /// on rows that others had collected without counting either of the two.
-    @Test(arguments: ["removed", "heard of", "unknown"])
-    func whoWasLetInByOneThatIsRemovedTakesAnotherCopy(sponsor: String) {
+    @Test(arguments: ["removed", "heard of", "half received", "unknown"])
+    func whoWasLetInByOneThatIsRemovedTakesAnotherCopy(sponsor: String) throws {
         let gone = Origin(high: 9, low: 9)
         let peer = RawPeer(rows: 1, authenticated: "raw") { replica in
             Membership(
@@ -276,7 +276,16 @@ private final class Roles {
         if sponsor == "heard of" { peer.replica.over.append(peer.replica.origin) }
         var state = RawPeer.statement(
             VersionVector([(RawPeer.origin, UInt64(3)), (gone, UInt64(4))]))
-        let word = Dot(gone, 4)
+        let word = Dot(gone, 1)
+        if sponsor == "half received" {
+            let source = MemoryReplica(nextOrigin: { gone })
+            for step in 1...4 { source.write("gone\(step)", "of gone") }
+            _ = try source.summary()
+            let delta = try #require(try source.openDelta(base: VersionVector(), resume: nil))
+            defer { delta.close() }
+            _ = try peer.replica.apply(try #require(try delta.next()), of: delta.header)
+            #expect(peer.replica.holds(word) && !peer.replica.vector.contains(word))
+        }
         state.joined = sponsor == "heard of" ? Dot(peer.replica.origin, 1) : word
         peer.greet()
         peer.say(.state(state))

@@ -5,6 +5,9 @@ import Store
 
 extension MemoryReplica {
     var removedOrigins: [Origin] { over }
+    func holds(_ dot: Dot) -> Bool {
+        rows.values.contains { row in row.kernel.writes.contains { $0.dot == dot } }
+    }
     var isSettling: Bool { false }
     var hasCopyBegun: Bool { false }
     var continuedOrigins: [Origin] { [] }

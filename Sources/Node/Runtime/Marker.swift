@@ -15,8 +15,9 @@ import Darwin
 
 /// Keeps `marker` in the home folder.
 ///
-/// It holds the nonce that the file holds too, the highest own number that was ever given, the
-/// file's device, inode and birth, and the boot it was written in. It is written before a number
+/// It holds the nonce that the file holds too, the highest own number that was ever given, and the highest
+/// that was told with the sum of all that was (when only untold numbers are missing, nothing is lost by going
+/// on), the file's device, inode and birth, and the boot it was written in. It is written before a number
 /// is committed and before anything leaves; within one boot the page cache keeps it over a kill,
 /// so that only the first write of a run is flushed.
 package final class Marker {
@@ -95,10 +96,13 @@ package final class Marker {
         if old.nonce != nonce { return "the file is an older copy, or another one" }
         // Before the place is looked at: of a file that is older and in another place nobody else
         // writes on.
-        if old.origin != replica.origin {
+        // Ended between the step to a new origin and the marker that says so.
+        let isContinued =
+            replica.continuedOrigins.first == old.origin && replica.vector[replica.origin] == 0
+        if old.origin != replica.origin, !isContinued {
             return "the file is from before this node's last new origin, or another node's"
         }
-        if replica.vector[replica.origin] < old.told || Marker.total(replica) < old.toldTotal {
+        if replica.vector[old.origin] < old.told || Marker.total(replica) < old.toldTotal {
             return older
         }
         if let given = old.provisional, let found = replica.provisionalDot,
@@ -115,7 +119,7 @@ package final class Marker {
             return unflushed
         }
         // Killed between the marker and the commit: nobody was told of what is missing.
-        return replica.vector[replica.origin] < old.exported ? untold : nil
+        return replica.vector[old.origin] < old.exported && !isContinued ? untold : nil
     }
 
     private func noteProvisional(_ dot: Dot) throws {
@@ -140,8 +144,13 @@ package final class Marker {
             next.toldTotal = told
         }
         guard next != content else { return }
+        // Noted is what is in the file: after a failure it is tried again.
+        let before = content
         content = next
-        try write(isDurable: isNewOrigin)
+        do { try write(isDurable: isNewOrigin) } catch {
+            content = before
+            throw error
+        }
     }
 
     /// All that the replica has, as one number that never falls while its origin stays: an older file has
