@@ -128,7 +128,7 @@ extension Directed {
         network.join(knowing.node, late.node)
         go(simulation, for: 60_000)
         guard let wanted = knowing.replica?.vector, let has = late.replica?.vector else {
-            return []
+            return ["a node does not run"]
         }
         return has.covers(wanted)
             ? [] : ["a member takes its copies of one that is out of date itself"]
