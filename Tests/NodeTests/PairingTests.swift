@@ -33,6 +33,19 @@ import Testing
         #expect(answer.code == 0, "\(answer)")
         #expect(answer.json["name"] == "Van" && answer.json["role"] == "writer")
         #expect(answer.json["inviter"]?["name"] == "ann")
+        // For a person, each step is said.
+        let cat = flock.add(TestNode("cat", in: flock))
+        let told = try await cat.command([
+            "join", try await invite(ann), "--no-discovery", "--name", "cat",
+        ])
+        #expect(told.code == 0)
+        for words in [
+            "Looking for ann", "Found ann at ", "the key that the invitation names",
+            "let this node in",
+        ] {
+            #expect((told.output + told.errors).contains(words), "\(told)")
+        }
+        try await ann.ask("members", "remove", "cat")
         // It knows bob from ann, and bob it.
         try await van.start(peers: [bob])
         try await van.shows("SELECT title FROM jobs", "roof")

@@ -41,6 +41,19 @@ import Trust
         #expect(wire.errors == [nil, nil])
     }
 
+    /// A ticket would be what the server says next, unasked: with it a key need not be proved again.
+    @Test func nobodyGetsATicket() throws {
+        let wire = try Wiretap(ann, bob, trusts: isKnown)
+        var flights: [Wiretap.Side] = []
+        wire.tamper = { from, bytes in
+            if !bytes.isEmpty, flights.last != from { flights.append(from) }
+            return bytes
+        }
+        wire.run()
+        #expect(wire[.client].isOpen && wire[.server].isOpen)
+        #expect(flights == [.client, .server, .client])
+    }
+
     /// Both ends have it, and no other channel, be it of the same two keys.
     @Test func bothEndsShareWhatNobodyElseHas() throws {
         var seen: Set<[UInt8]> = []
