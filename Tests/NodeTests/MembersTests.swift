@@ -298,5 +298,13 @@ import Testing
                 && peers.allSatisfy { $0["last_error"]?.string?.contains("key") == true }
         }
         #expect(try await mal.trySQL("SELECT title FROM jobs").output.isEmpty)
+        // Nor does the same key come back by hand.
+        for node in [ann, bob] {
+            #expect(try await node.stop() == 0)
+            let error = #expect(throws: ControlError.self) {
+                try node.answer("members.add", ["key": key, "name": "Mal", "role": "writer"])
+            }
+            #expect(error?.message.contains("was removed") == true)
+        }
     }
 }

@@ -122,6 +122,12 @@ extension NodeContext {
             key: key, name: try Identity.checkedName(arguments["name"]?.string ?? "node"),
             role: role, introducer: identity.node, sinceMilliseconds: WallClock.milliseconds())
         guard key != members.own else { throw NodeError(.usage, "that is this node's own key") }
+        guard try !members.wasRemoved(member.node) else {
+            throw NodeError(
+                .refused,
+                "this key was removed from the group, and is nobody's any more: let the machine join "
+                    + "with a new home folder, by `starling invite`")
+        }
         try members.admit(member, founder: name)
         return [
             "node": .string(member.node), "name": .string(member.name), "action": "added",

@@ -176,6 +176,11 @@ final class Members {
         return try replica.hasKernel(table: Self.table, key: [.string(node)])
     }
 
+    /// Whether the node was a member, and was removed: its key is nobody's for ever.
+    func wasRemoved(_ node: String) throws -> Bool {
+        try byNode[node] == nil && wasMember(node)
+    }
+
     private func settle() throws {
         var roles = byNode.mapValues(\.role)
         if let introducer, (try? wasMember(introducer.key.node)) != true {
