@@ -12,6 +12,17 @@ import Values
     private let folder = TemporaryDirectory()
     private var path: String { folder.file("app.db") }
 
+    private typealias FileBytes = [(path: String, bytes: [UInt8])]
+
+    /// The file and its log as they are.
+    private func present() -> FileBytes {
+        [path, path + "-wal"].compactMap { path in Files.read(path).map { (path, $0) } }
+    }
+
+    private func putBack(_ files: FileBytes) {
+        for file in files { Files.write(file.bytes, to: file.path) }
+    }
+
     private func open() throws -> (replica: Replica, marker: Marker) {
         let clock = SeededClock()
         let replica = try Replica(
@@ -72,20 +83,18 @@ import Values
     /// the file was put back to an earlier moment of the same run: its marker had nothing against it.
     @Test func numbersThatWereGivenButNotToldAreNotGivenAgain() throws {
         _ = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
-        var backup: [(path: String, bytes: [UInt8])] = []
+        var backup: FileBytes = []
         let first: Origin
         do {
             let (replica, marker) = try open()
             first = replica.origin
             _ = try replica.summary()
-            backup = [path, path + "-wal"].compactMap { path in
-                Files.read(path).map { (path, $0) }
-            }
+            backup = present()
             try Connection(path: path).execute("INSERT INTO t VALUES(2, 'b')")
             try replica.fold()
             withExtendedLifetime(marker) {}
         }
-        for file in backup { Files.write(file.bytes, to: file.path) }
+        putBack(backup)
         #expect(try run("INSERT INTO t VALUES(3, 'c')").origin != first)
     }
 
@@ -93,21 +102,19 @@ import Values
     /// and no copy is needed, which a node that meets others at a relay only could take from nobody.
     @Test(arguments: [true, false]) func whatNobodyWasToldNeedsNoCopy(isTold: Bool) throws {
         _ = try run("CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES(1, 'a')")
-        var backup: [(path: String, bytes: [UInt8])] = []
+        var backup: FileBytes = []
         let first: Origin
         do {
             let (replica, marker) = try open()
             first = replica.origin
             _ = try replica.summary()
-            backup = [path, path + "-wal"].compactMap { path in
-                Files.read(path).map { (path, $0) }
-            }
+            backup = present()
             try Connection(path: path).execute("INSERT INTO t VALUES(2, 'b')")
             try replica.fold()
             if isTold { _ = try replica.summary() }
             withExtendedLifetime(marker) {}
         }
-        for file in backup { Files.write(file.bytes, to: file.path) }
+        putBack(backup)
         let (replica, marker) = try open()
         #expect(replica.origin != first)
         #expect(replica.isJoining == isTold)
@@ -143,13 +150,11 @@ import Values
         let other = try Replica(
             path: folder.file("other.db"),
             environment: Replica.Environment(wallClock: { 1_800_000_000_000 }, random: { 7 }))
-        var backup: [(path: String, bytes: [UInt8])] = []
+        var backup: FileBytes = []
         do {
             let (replica, marker) = try open()
             _ = try replica.summary()
-            backup = [path, path + "-wal"].compactMap { path in
-                Files.read(path).map { (path, $0) }
-            }
+            backup = present()
             _ = try other.adoptSchema(try replica.schemaDescription())
             try Connection(path: other.path).execute("INSERT INTO t VALUES(9, 'other')")
             let delta = try #require(try other.openDelta(base: replica.vector, resume: nil))
@@ -159,7 +164,7 @@ import Values
             _ = try replica.summary()
             withExtendedLifetime(marker) {}
         }
-        for file in backup { Files.write(file.bytes, to: file.path) }
+        putBack(backup)
         let (replica, marker) = try open()
         #expect(replica.isJoining)
         withExtendedLifetime(marker) {}
