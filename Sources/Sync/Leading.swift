@@ -31,7 +31,7 @@ extension SyncEngine {
     }
 
     private func active(_ node: String) -> StatementMessage? {
-        sortedLinks.last { $0.isActive && $0.peerNode == node }?.session.stated
+        sortedLinks.last { $0.isActive && $0.node == node }?.session.stated
     }
 
     /// Whether the group goes on from this file. Nobody else takes part whose changes are taken, as far as it
