@@ -180,13 +180,14 @@ extension SyncEngine {
         return outranks(peer) || isDecider(over: peer.node) && standing(of: peer) == .outdated
     }
 
-    /// What a reader has collected or knows of the members says nothing to a writer. Its own word makes it
-    /// one, too: the list here may be from before, and this replica goes on alone by that word.
+    /// What a reader has collected or knows of the members says nothing to a writer. Each is what it says of
+    /// itself: by their lists two may both be the writer, and send each other for a copy without end.
     func outranks(_ peer: PeerLink) -> Bool {
         guard let known = membership?(), known.origins != nil,
             known.roles[configuration.node] == .writer
         else { return false }
-        return known.roles[peer.node] == .reader || saysItReads(peer)
+        return isBroken(.listedReaderOutranked) && known.roles[peer.node] == .reader
+            || saysItReads(peer)
     }
 
     /// Whether it takes part and says that it cannot lead: so does a reader, and nobody else who takes part.

@@ -14,6 +14,7 @@ enum Directed {
             + collectedTooEarly() + collectedHidden() + collectedByOldWord()
             + collectedComesBack() + heardIssuedAgain() + copyWithoutFloor() + copyWithoutJoining()
             + copyOfRemoved() + unseenDecides() + copyOfAnyTaken() + believedBornAnew()
+            + listedReaderOutranked()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put

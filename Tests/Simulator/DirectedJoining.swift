@@ -133,4 +133,33 @@ extension Directed {
         return has.covers(wanted)
             ? [] : ["a member takes its copies of one that is out of date itself"]
     }
+
+    /// Seed 9970454. A member that was evicted, and does not know it, has made a reader of the one that
+    /// tells it to take a copy, which does not know that either.
+    static func listedReaderOutranked() throws -> [String] {
+        let simulation = try group(of: 2)
+        go(simulation, for: 10_000)
+        let machines = simulation.machines.sorted { $0.name < $1.name }
+        let (evicted, other) = (machines[0], machines[1])
+        guard let origin = evicted.replica?.origin, other.replica?.isJoining == false else {
+            return ["no copy came"]
+        }
+        simulation.network.separate(evicted.node, other.node)
+        go(simulation, for: 1_000)
+        evicted.node.engine.membership = { [unowned evicted, unowned other] in
+            var known = evicted.lookAtMembers()
+            if evicted.replica?.origin == origin { known?.roles[other.name] = .reader }
+            return known
+        }
+        other.node.engine.membership = { [unowned evicted, unowned other] in
+            var known = other.lookAtMembers()
+            if known?.origins?[evicted.name] == origin { known?.origins?[evicted.name] = nil }
+            return known
+        }
+        simulation.network.join(evicted.node, other.node)
+        go(simulation, for: 20_000)
+        evicted.enterNode()
+        return evicted.replica?.origin != origin && evicted.replica?.isJoining == false
+            ? [] : ["who lists a reader heeds it no more when that one says that it writes"]
+    }
 }
