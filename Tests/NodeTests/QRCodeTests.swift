@@ -43,4 +43,45 @@ import Testing
         // The corner's square, seven modules wide.
         #expect(rows[2].dropFirst(4).hasPrefix("█▀▀▀▀▀█ "))
     }
+
+    /// Reads a code as a camera would, with zbar's library: half blocks on standard input, '#' is black.
+    private static let reader = """
+        import ctypes, ctypes.util, sys
+        rows = [line.rstrip('\\n') for line in sys.stdin]
+        scale = 4
+        image = b''.join(
+            bytes(0 if mark == '#' else 255 for mark in row for _ in range(scale)) * scale
+            for row in rows)
+        width, height = len(rows[0]) * scale, len(rows) * scale
+        zbar = ctypes.CDLL(ctypes.util.find_library('zbar') or 'libzbar.so.0')
+        for name in ('zbar_image_scanner_create', 'zbar_image_create', 'zbar_image_first_symbol'):
+            getattr(zbar, name).restype = ctypes.c_void_p
+        zbar.zbar_symbol_get_data.restype = ctypes.c_char_p
+        picture = ctypes.c_void_p(zbar.zbar_image_create())
+        zbar.zbar_image_set_format(picture, ctypes.c_ulong(int.from_bytes(b'Y800', 'little')))
+        zbar.zbar_image_set_size(picture, width, height)
+        zbar.zbar_image_set_data(picture, image, ctypes.c_ulong(len(image)), None)
+        zbar.zbar_scan_image(ctypes.c_void_p(zbar.zbar_image_scanner_create()), picture)
+        symbol = zbar.zbar_image_first_symbol(picture)
+        print(zbar.zbar_symbol_get_data(ctypes.c_void_p(symbol)).decode() if symbol else 'nothing')
+        """
+
+    /// What the terminal shows, scanned, is the line; as long as lines become, with many addresses.
+    @Test(arguments: [true, false], [1, 4, 16])
+    func whatTheTerminalShowsCanBeScanned(colours: Bool, length: Int) throws {
+        let text = "STARLING1-" + String(repeating: "0123456789ABCDEFGHJKMNPQRSTVWXYZ", count: length)
+        let code = try #require(QRCode(text))
+        let reader = try ForeignProcess("python3", ["-c", Self.reader])
+        for row in code.lines(colours: colours) {
+            let marks = row.filter { "█▀▄ ".contains($0) }
+            #expect(marks.count == code.width)
+            for half in drawn(marks) {
+                // With colours black is drawn; without them white is, on a dark terminal.
+                reader.write(Array((half.map { $0 == colours ? "#" : "." } + ["\n"]).joined().utf8))
+            }
+        }
+        reader.closeInput()
+        #expect(reader.line() == text)
+        #expect(reader.exitCode() == 0)
+    }
 }
