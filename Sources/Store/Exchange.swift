@@ -236,6 +236,9 @@ package protocol SyncReplica: AnyObject {
     /// Origins of which nothing more is taken, by the list of members.
     var removedOrigins: [Origin] { get }
 
+    /// Earlier origins of this replica.
+    var endedOrigins: [Origin] { get }
+
     /// Whether a live change of this number is here, received half or whole. Complexity: O(log rows).
     func holds(_ dot: Dot) -> Bool
 

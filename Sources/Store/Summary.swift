@@ -49,7 +49,7 @@ extension Replica: SyncReplica {
     }
 
     /// Whether rows of a removed node are half received here, and not issued again yet.
-    func hasRowsOfRemoved() throws -> Bool {
+    package func hasRowsOfRemoved() throws -> Bool {
         try removedOrigins.contains {
             try !rowsBeyond($0, number: vector[$0], limit: 1).isEmpty
         }

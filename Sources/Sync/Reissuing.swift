@@ -1,26 +1,30 @@
-// When nothing moves any more and rows still lie beyond the vector, what was lost with an origin is
-// issued again by the replica that wrote under it.
+// When rows lie beyond the vector and nobody here has the rest of them, what was lost with an origin is
+// issued again: by the replica that wrote under it, or by all when it was a removed member's.
 
 internal import CausalModel
 internal import Store
 internal import Wire
 
 extension SyncEngine {
-    /// Looks whether the exchange stands still with rows beyond every vector; after half a minute of
-    /// that, those of the replica's own lost origins are issued again.
+    /// Looks whether rows of lost origins lie beyond every vector; after half a minute of that they are issued
+    /// again.
     func reissueLost(_ now: Milliseconds) {
-        guard let own, !own.isWhole, isReissuing || isStill(own, now) else {
+        guard let own, !own.isWhole else {
             stillSince = nil
             isReissuing = false
+            return
+        }
+        let live = Set(links.values.compactMap { $0.session.stated?.origin })
+        guard isReissuing || nobodyTells(of: live, own) else {
+            stillSince = nil
             return
         }
         let since = stillSince ?? now
         stillSince = since
         guard isReissuing || now - since >= SyncLimits.stillMilliseconds else { return }
         stillSince = now
-        let live = links.values.compactMap { $0.session.stated?.origin }
         do {
-            let rows = try replica.reissueLost(except: Set(live))
+            let rows = try replica.reissueLost(except: live)
             isReissuing = rows > 0
             guard rows > 0 else { return }
             wantRefresh(at: now)
@@ -31,22 +35,18 @@ extension SyncEngine {
         }
     }
 
-    /// Every peer stands just where this replica does, and nothing is on the way. Where a peer stands is
-    /// known from its statements, and from the snapshots that it sent from: it states neither twice. What
-    /// a reader has on top is nobody's business.
-    private func isStill(_ own: ReplicaSummary, _ now: Milliseconds) -> Bool {
+    /// No peer knows more of the lost origins than this replica does, whatever else they tell each other.
+    /// What a peer knows is known from its statements, and from the snapshots that it sends from: it states
+    /// neither twice. What a reader has on top is nobody's business.
+    private func nobodyTells(of live: Set<Origin>, _ own: ReplicaSummary) -> Bool {
+        let lost = (replica.endedOrigins + replica.removedOrigins).filter { !live.contains($0) }
         // Who has not said yet who it is may be anybody, and again and again.
         let peers = links.values.filter { $0.session.phase != .greeting }
-        return !peers.isEmpty
+        return !lost.isEmpty && !peers.isEmpty
             && peers.allSatisfy { peer in
-                guard peer.isActive, !isReceiving(peer, now), peer.outgoing == nil,
-                    peer.inbox.isEmpty, let stated = peer.session.stated
-                else { return false }
-                let isSame =
-                    mayWrite(peer)
-                    ? peer.session.peerHas == own.vector : peer.session.peerHas.covers(own.vector)
-                return peer.accepts && peer.told?.says(own) ?? false && isSame
-                    && stated.beyondHash == own.beyondHash
+                guard peer.isActive else { return false }
+                let has = peer.session.peerHas
+                return !mayWrite(peer) || lost.allSatisfy { has[$0] <= own.vector[$0] }
             }
     }
 

@@ -262,6 +262,7 @@ final class ObservedReplica: SyncReplica {
     }
 
     var removedOrigins: [Origin] { inner.removedOrigins }
+    var endedOrigins: [Origin] { inner.endedOrigins }
     func holds(_ dot: Dot) -> Bool { inner.holds(dot) }
     var isSettling: Bool { inner.isSettling }
     var hasCopyBegun: Bool { inner.hasCopyBegun }

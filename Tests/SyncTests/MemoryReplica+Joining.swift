@@ -5,6 +5,7 @@ import Store
 
 extension MemoryReplica {
     var removedOrigins: [Origin] { over }
+    var endedOrigins: [Origin] { [] }
     func holds(_ dot: Dot) -> Bool {
         rows.values.contains { row in row.kernel.writes.contains { $0.dot == dot } }
     }

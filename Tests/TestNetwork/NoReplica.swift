@@ -37,6 +37,7 @@ package final class NoReplica: SyncReplica {
     package func takeNewOrigin(because reason: String) throws { throw Gone() }
     package func reissueLost(except live: Set<Origin>) throws -> Int { throw Gone() }
     package let removedOrigins: [Origin] = []
+    package let endedOrigins: [Origin] = []
     package func holds(_ dot: Dot) -> Bool { false }
     package let isSettling = false
     package let hasCopyBegun = false
