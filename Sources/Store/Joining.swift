@@ -92,7 +92,11 @@ extension Replica {
                     abandoned = joining.abandoned
                     if former[joining.provisional] > 0 { abandoned.append(joining.provisional) }
                 }
-                if joining?.phase != .copying { try addToContexts(former) }
+                // Of rows that an earlier attempt brought, those go on as before that were here, too.
+                let had = joining?.phase == .copying ? joining?.former : nil
+                if had == nil || !isBroken(.earlierCopyForgotten) {
+                    try addToContexts(former, ofThoseThatHave: had ?? VersionVector())
+                }
                 vector = VersionVector()
                 try connection.run("UPDATE _starling_origin SET seen = 0")
                 try startOrigin()
@@ -109,11 +113,15 @@ extension Replica {
         }
     }
 
-    /// Rows with a context of their own have seen what the vector covered, too.
-    private func addToContexts(_ former: VersionVector) throws {
+    /// Rows with a context of their own have seen what the vector covered, too, if they have seen `past`.
+    private func addToContexts(
+        _ former: VersionVector, ofThoseThatHave past: VersionVector
+    ) throws {
         for row in try connection.query("SELECT id, vector FROM _starling_snapshot ORDER BY id") {
             guard case .blob(let bytes) = row[1] else { continue }
-            let seen = try VersionVector(decoding: bytes).joined(former)
+            let before = try VersionVector(decoding: bytes)
+            guard before.covers(past), !before.covers(former) else { continue }
+            let seen = before.joined(former)
             let other = try connection.first(
                 "SELECT id FROM _starling_snapshot WHERE vector = ?1", [.blob(seen.encoded)])
             if let other, other != row[0] {

@@ -14,7 +14,7 @@ enum Directed {
             + collectedTooEarly() + collectedHidden() + collectedByOldWord()
             + collectedComesBack() + heardIssuedAgain() + copyWithoutFloor() + copyWithoutJoining()
             + copyOfRemoved() + unseenDecides() + copyOfAnyTaken() + believedBornAnew()
-            + listedReaderOutranked()
+            + listedReaderOutranked() + earlierCopyForgotten()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -235,6 +235,41 @@ enum Directed {
         let rows = try Connection(path: folder.file("zero")).query("SELECT a, b FROM t")
         return outcome.rows == 1 && rows.isEmpty
             ? [] : ["of a row that was collected (\(outcome.rows)) a copy brought back \(rows)"]
+    }
+
+    /// Seed 9980188. Two copies begin, and a program writes between them: what was here before, and both
+    /// brought, is nothing that was collected here.
+    private static func earlierCopyForgotten() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let late = try replica("late", in: folder, 1)
+        let source = try replica("source", in: folder, 2)
+        let app = try Connection(path: folder.file("late"))
+        try app.execute("CREATE TABLE t(a PRIMARY KEY NOT NULL, b); INSERT INTO t VALUES(1, 'kept')")
+        _ = try late.track(["t"])
+        try late.finishScans()
+        try late.fold()
+        _ = try source.adoptSchema(try late.schemaDescription())
+        try source.finishScans()
+        try app.execute("INSERT INTO t VALUES(3, 'new')")
+        try late.fold()
+        try app.execute("DELETE FROM t WHERE a = 3")
+        try late.fold()
+        try send(late, source)
+        try collect(late, after: late)
+        guard !late.floor.isEmpty else { return ["nothing was collected"] }
+        for number in 4...5 {
+            try late.beginJoining(because: "a scenario")
+            let delta = try source.openDelta(base: VersionVector(), resume: nil)
+            if let delta, let chunk = try delta.next() { _ = try late.apply(chunk, of: delta.header) }
+            delta?.close()
+            try app.execute("INSERT INTO t VALUES(\(number), 'new')")
+            try late.fold()
+        }
+        try late.beginJoining(because: "a scenario")
+        try send(source, late)
+        try late.settleJoining()
+        let rows = try app.query("SELECT b FROM t WHERE a = 1")
+        return rows == [[.string("kept")]] ? [] : ["of a row that was always there are \(rows)"]
     }
 
     /// A copy comes from a member that has not heard what a third told this replica: the third deletes that,

@@ -1,0 +1,52 @@
+// What a copy leaves and takes, when it has begun more than once.
+
+import CausalModel
+import SQLite
+import Store
+import Testing
+import Values
+
+@Suite struct CopyTests {
+    private let tasks = """
+        CREATE TABLE tasks(
+            id TEXT PRIMARY KEY NOT NULL, title TEXT, done INTEGER NOT NULL DEFAULT 0, note)
+        """
+
+    /// Reproducer: starling-sim --seed 9980188 --nodes 5 --steps 466. A copy had begun, a program wrote, and
+    /// another copy began: a row that both brought, and that was here before, seemed to be one that was
+    /// collected here. It was deleted, for everybody.
+    @Test(arguments: [1, 3])
+    func whatTwoCopiesBroughtWasHereBefore(attempts: Int) throws {
+        let cluster = try Cluster(2, schema: tasks, track: ["tasks"])
+        let (source, late) = (cluster[0].replica, cluster[1].replica)
+        try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,'n'),('b','two',0,'n')")
+        try cluster.converge()
+        try cluster[0].app.execute("DELETE FROM tasks WHERE id = 'b'")
+        try cluster.converge()
+        #expect(try cluster.collect(1, others: []) == 1)
+        #expect(late.floor.covers(source.vector))
+
+        source.bounds.chunkRowsMax = 1
+        for attempt in 0..<attempts {
+            try late.beginJoining(because: "attempt \(attempt)")
+            let delta = try #require(try source.openDelta(base: VersionVector(), resume: nil))
+            _ = try late.apply(try #require(try delta.next()), of: delta.header)
+            delta.close()
+            try cluster[1].app.execute("INSERT INTO tasks(id) VALUES('mine\(attempt)')")
+            try late.fold()
+        }
+        try late.beginJoining(because: "at last")
+        let delta = try #require(try source.openDelta(base: VersionVector(), resume: nil))
+        while let chunk = try delta.next() { _ = try late.apply(chunk, of: delta.header) }
+        _ = try late.finish(delta.header)
+        delta.close()
+        try late.settleJoining()
+        #expect(try cluster.rows(1, "SELECT note FROM tasks WHERE id = 'a'") == [[.string("n")]])
+        try cluster.converge()
+        #expect(
+            try cluster.rows(0, "SELECT count(*) FROM tasks")
+                == [[.integer(Int64(1 + attempts))]])
+        #expect(source.vector == late.vector)
+        #expect(try source.summary().digest == late.summary().digest)
+    }
+}
