@@ -27,7 +27,7 @@
     case absentNotCounted, oldStatementsCounted, copyWithoutJoining, unmentionedKept
     case forgottenDeleteMet, collectedComesBack, heardIssuedAgain, copyWithoutFloor
     case copyOfRemovedCounts, unseenDecides, copyOfAnyTaken, unlistedKept, believedBornAnew
-    case listedReaderOutranked, earlierCopyForgotten
+    case listedReaderOutranked, earlierCopyForgotten, unheardKept
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent

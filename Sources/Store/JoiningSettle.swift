@@ -124,12 +124,14 @@ extension Replica {
         hasVisibleChange = true
     }
 
-    /// Issues again what lies beyond the copy under origins of this replica's own, and of members who were
-    /// removed; returns how many rows.
+    /// Issues again what lies beyond the copy under origins of this replica's own, of members who were
+    /// removed, and of whoever takes part no more, known or not; returns how many rows.
     private func reissueOwn() throws -> Int {
         guard let joining else { return 0 }
         let provisional = Set(joining.abandoned + [joining.provisional])
-        let lost = lostOrigins
+        // Who takes part tells its own. The copy's source may know of nobody else who wrote what was here.
+        let had = isBroken(.unheardKept) ? [] : joining.former.entries.map(\.origin)
+        let lost = lostOrigins.union(Set(had).subtracting(activeOrigins).subtracting([origin]))
         var count = 0
         for past in lost.sorted() where count < bounds.foldEntriesMax {
             let beyond = provisional.contains(past) ? 0 : joining.copied[past]

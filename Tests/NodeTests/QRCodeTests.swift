@@ -69,7 +69,8 @@ import Testing
     /// What the terminal shows, scanned, is the line; as long as lines become, with many addresses.
     @Test(arguments: [true, false], [1, 4, 16])
     func whatTheTerminalShowsCanBeScanned(colours: Bool, length: Int) throws {
-        let text = "STARLING1-" + String(repeating: "0123456789ABCDEFGHJKMNPQRSTVWXYZ", count: length)
+        let letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+        let text = "STARLING1-" + String(repeating: letters, count: length)
         let code = try #require(QRCode(text))
         let reader = try ForeignProcess("python3", ["-c", Self.reader])
         for row in code.lines(colours: colours) {
@@ -77,7 +78,8 @@ import Testing
             #expect(marks.count == code.width)
             for half in drawn(marks) {
                 // With colours black is drawn; without them white is, on a dark terminal.
-                reader.write(Array((half.map { $0 == colours ? "#" : "." } + ["\n"]).joined().utf8))
+                let marks = half.map { $0 == colours ? "#" : "." }.joined()
+                reader.write(Array("\(marks)\n".utf8))
             }
         }
         reader.closeInput()

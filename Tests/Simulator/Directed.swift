@@ -14,7 +14,7 @@ enum Directed {
             + collectedTooEarly() + collectedHidden() + collectedByOldWord()
             + collectedComesBack() + heardIssuedAgain() + copyWithoutFloor() + copyWithoutJoining()
             + copyOfRemoved() + unseenDecides() + copyOfAnyTaken() + believedBornAnew()
-            + listedReaderOutranked() + earlierCopyForgotten()
+            + listedReaderOutranked() + earlierCopyForgotten() + unheardKept()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -244,7 +244,8 @@ enum Directed {
         let late = try replica("late", in: folder, 1)
         let source = try replica("source", in: folder, 2)
         let app = try Connection(path: folder.file("late"))
-        try app.execute("CREATE TABLE t(a PRIMARY KEY NOT NULL, b); INSERT INTO t VALUES(1, 'kept')")
+        try app.execute("CREATE TABLE t(a PRIMARY KEY NOT NULL, b)")
+        try app.execute("INSERT INTO t VALUES(1, 'kept')")
         _ = try late.track(["t"])
         try late.finishScans()
         try late.fold()
@@ -260,7 +261,9 @@ enum Directed {
         for number in 4...5 {
             try late.beginJoining(because: "a scenario")
             let delta = try source.openDelta(base: VersionVector(), resume: nil)
-            if let delta, let chunk = try delta.next() { _ = try late.apply(chunk, of: delta.header) }
+            if let delta, let chunk = try delta.next() {
+                _ = try late.apply(chunk, of: delta.header)
+            }
             delta?.close()
             try app.execute("INSERT INTO t VALUES(\(number), 'new')")
             try late.fold()
@@ -296,6 +299,22 @@ enum Directed {
         let rows = try Connection(path: folder.file("zero")).query("SELECT id FROM t")
         return rows == [[.integer(1)]]
             ? [] : ["a member deleted its own row, and after a copy \(rows) are there"]
+    }
+
+    /// Seed 9980372. A replica has a change of somebody whom its new group never heard of, in a row that the
+    /// copy brings, too.
+    private static func unheardKept() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["SELECT 1", "UPDATE t SET b = 'unheard'"])
+        let third = try replica("third", in: folder, 3)
+        _ = try third.adoptSchema(try pair[0].schemaDescription())
+        try third.finishScans()
+        try send(pair[1], third)
+        third.activeOrigins = [pair[0].origin]
+        try third.beginJoining(because: "a scenario")
+        try send(pair[0], third)
+        try third.settleJoining()
+        return try third.summary().isWhole ? [] : ["nobody tells the rest of what was here"]
     }
 
     /// A copy lacks a row that its source has collected; its receiver meets one that has not seen the delete.

@@ -49,4 +49,30 @@ import Values
         #expect(source.vector == late.vector)
         #expect(try source.summary().digest == late.summary().digest)
     }
+
+    /// Reproducer: starling-sim --seed 9980372 --nodes 4 --steps 208. A replica had a change of somebody whom
+    /// nobody in its new group has ever heard of, in a row that its copy brought, too: it stayed half received
+    /// for ever.
+    @Test func changesOfSomebodyUnknownAreIssuedAgainAfterACopy() throws {
+        let cluster = try Cluster(3, schema: tasks, track: ["tasks"])
+        let (source, late) = (cluster[0].replica, cluster[1].replica)
+        try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',0,'n')")
+        try cluster.converge()
+        try cluster[2].app.execute("UPDATE tasks SET note = 'unheard'")
+        try cluster.send(2, 1)
+        late.activeOrigins = [source.origin]
+        try late.beginJoining(because: "it was away")
+        try cluster[0].app.execute("UPDATE tasks SET done = 1")
+        try cluster.send(0, 1)
+        try late.settleJoining()
+        #expect(try late.summary().isWhole)
+        try cluster.send(1, 0)
+        #expect(try source.summary().isWhole)
+        for member in 0..<2 {
+            #expect(
+                try cluster.rows(member, "SELECT done, note FROM tasks")
+                    == [[.integer(1), .string("unheard")]])
+        }
+        #expect(source.vector == late.vector)
+    }
 }
