@@ -92,7 +92,7 @@ struct Health {
                 "This node waits for a copy of the group's data: what is written here goes out after that.",
                 .warning)
         }
-        addPeers(peers, isRunning: isRunning)
+        addPeers(peers, isRunning: isRunning, isJoining: status["joining"] == true)
         if journal > 0 {
             let words = Words.count(journal, "change")
             say(
@@ -108,7 +108,7 @@ struct Health {
         lines.append(Line(words: words, tone: tone))
     }
 
-    private mutating func addPeers(_ peers: [PeerFacts], isRunning: Bool) {
+    private mutating func addPeers(_ peers: [PeerFacts], isRunning: Bool, isJoining: Bool) {
         for peer in peers where peer.state == "refused" {
             say("\(peer.name) does not sync with this node: starling why \(peer.name)", .bad)
         }
@@ -135,9 +135,11 @@ struct Health {
                 "In sync with \(even.count == 1 ? even[0].name : "\(even.count) peers").", .good)
         }
         for peer in away where peer.lastSeen == nil && !peer.node.isEmpty && isRunning {
-            say(
-                "This node has never seen \(peer.name): if it will not come, starling members remove "
-                    + "\(peer.name)", .warning)
+            let remedy =
+                isJoining
+                ? "let another member invite this one: starling join LINE, with this node stopped"
+                : "starling members remove \(peer.name)"
+            say("This node has never seen \(peer.name): if it will not come, \(remedy)", .warning)
         }
         let idle = away.filter { $0.behind == 0 && $0.lastSeen != nil }
         if !idle.isEmpty, isRunning {

@@ -6,8 +6,8 @@ internal import Store
 internal import Wire
 
 extension SyncEngine {
-    /// Looks whether rows of lost origins lie beyond every vector; after half a minute of that they are issued
-    /// again.
+    /// Looks whether rows of lost origins lie beyond every vector; after half a minute of that they are
+    /// issued again.
     func reissueLost(_ now: Milliseconds) {
         guard let own, !own.isWhole else {
             stillSince = nil

@@ -68,9 +68,10 @@ import Testing
         let oneTime = try invitation.oneTimeKey().publicKey
         let names = PairingNames(wanted: "van", machine: "host")
         let request = try PairingRequest(
-            key: newcomer, names: names, inviter: inviter, oneTime: oneTime)
+            key: newcomer, names: names, group: "0a", inviter: inviter, oneTime: oneTime)
         let read = try PairingRequest(line: request.line, inviter: inviter, oneTime: oneTime)
         #expect(read.key == newcomer.publicKey && read.names == names)
+        #expect(read.group == "0a")
         // The same words for another inviter or another invitation prove nothing.
         let stranger = try NodeKey().publicKey
         for (other, secret) in [(stranger, oneTime), (inviter, stranger)] {

@@ -122,12 +122,31 @@ struct NodeBedFaultTests {
         try await cluster.finish()
     }
 
-    /// A running node's machine gets another address, as after a change of the network.
+    /// Name, salt and tag of the node that is announced with this address; nil when there is none.
+    private func announced(_ address: String, _ cluster: BedCluster) async throws -> [String]? {
+        let answer = try await cluster.flock.run(
+            cluster.bed.machine(1) + ["avahi-browse", "-rptk", "_starling._tcp"])
+        let lines = answer.output.split(separator: "\n").map {
+            $0.split(separator: ";", omittingEmptySubsequences: false).map(String.init)
+        }
+        guard let line = lines.first(where: { $0.count > 9 && $0[0] == "=" && $0[7] == address })
+        else { return nil }
+        let marks = line[9].split(separator: "\"").map(String.init)
+        return [line[3]] + marks.filter { $0.hasPrefix("salt=") || $0.hasPrefix("tag=") }
+    }
+
+    /// A running node's machine gets another address, as after a change of the network. There it is found,
+    /// and nobody sees by what it announces that it is the same.
     @Test func nodeMovesToANewAddress() async throws {
         // Without IPv6 there is no second address that would stay.
         let cluster = try await BedCluster(environment: ["BED_V6": "0"])
         let (ann, bob) = (cluster.nodes[0], cluster.nodes[1])
         try await cluster.start()
+        var before: [String]?
+        try await cluster.flock.until("bob is announced", 60) {
+            before = try await announced("10.77.0.2", cluster)
+            return before != nil
+        }
         try await cluster.bed.run(
             "exec", "2", "ip", "addr", "del", "10.77.0.2/24", "dev", "eth0")
         try await cluster.bed.run(
@@ -135,6 +154,12 @@ struct NodeBedFaultTests {
         try await cluster.flock.until("bob is reached at the new address", 120) {
             let address = cluster.linked(ann).first { $0["name"] == "bob" }?["address"]?.string
             return address?.hasPrefix("10.77.0.99:") == true && cluster.linked(bob).count == 2
+        }
+        try await cluster.flock.until("bob is announced as somebody else", 120) {
+            guard let old = before, let new = try await announced("10.77.0.99", cluster) else {
+                return false
+            }
+            return old.count == 3 && new.count == 3 && Set(old).isDisjoint(with: new)
         }
         try await cluster.progress()
         try await cluster.finish()

@@ -50,9 +50,9 @@ import Values
         #expect(try source.summary().digest == late.summary().digest)
     }
 
-    /// Reproducer: starling-sim --seed 9980372 --nodes 4 --steps 208. A replica had a change of somebody whom
-    /// nobody in its new group has ever heard of, in a row that its copy brought, too: it stayed half received
-    /// for ever.
+    /// Reproducer: starling-sim --seed 9980372 --nodes 4 --steps 208. A replica had a change of somebody of
+    /// whom its new group has never heard, in a row that its copy brought, too: it stayed half received for
+    /// ever.
     @Test func changesOfSomebodyUnknownAreIssuedAgainAfterACopy() throws {
         let cluster = try Cluster(3, schema: tasks, track: ["tasks"])
         let (source, late) = (cluster[0].replica, cluster[1].replica)

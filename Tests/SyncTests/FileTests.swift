@@ -141,8 +141,8 @@ import Wire
         #expect(try old.conflicts().isEmpty)
     }
 
-    /// A member is removed in the middle of its delta: what came of it is everybody's, and all is whole. Whether
-    /// the others have something to tell each other all the time does not matter.
+    /// A member is removed in the middle of its delta: what came of it is everybody's, and all is whole.
+    /// Whether the others have something to tell each other all the time does not matter.
     @Test(arguments: [true, false])
     func rowsHalfReceivedOfARemovedMemberAreIssuedAgain(isQuiet: Bool) throws {
         let cluster = try FileCluster(3, owners: 3)

@@ -48,14 +48,15 @@ package enum JoinStep: Sendable, Equatable {
 }
 
 extension NodeCommands {
-    /// Makes the home folder, or takes the one of a node that is alone, opens its database, and only then
-    /// pairs with the inviter. Returns what `initialize` returns, and the inviter.
+    /// Makes the home folder, or takes the one of a node that is alone or still waits for a copy, opens its
+    /// database, and only then pairs with the inviter. Returns what `initialize` returns, and the inviter.
     package static func join(
         _ options: JoinOptions, say: @escaping (JoinStep) -> Void
     ) throws -> JSONValue {
         let invitation = try options.invitation.map { try Invitation(line: $0) }
         let home = options.home
         let isNew = !Path.exists(home.identityPath)
+        var group: String?
         guard invitation != nil || options.discovery || !options.peers.isEmpty else {
             throw NodeError(.usage, "without discovery, name the machine to ask: --peer HOST:PORT")
         }
@@ -64,7 +65,7 @@ extension NodeCommands {
                 InitializeOptions(
                     home: home, database: options.database, name: options.name, group: nil))
         } else {
-            try checkAlone(home, options)
+            group = try checkFree(home, options, invitation)
         }
         do {
             let key = try home.key()
@@ -75,8 +76,9 @@ extension NodeCommands {
             let names = PairingNames(
                 wanted: try options.name.map(Identity.checkedName) ?? (isNew ? nil : identity.name),
                 machine: Identity.machineName())
-            let pairing = try Joining(invitation, key: key, names: names, say: say)
-                .run(first: options.peers, looksAround: options.discovery)
+            let pairing = try Joining(
+                invitation, key: key, names: names, group: group, say: say
+            ).run(first: options.peers, looksAround: options.discovery)
             let answer = pairing.answer
             let role = answer.role == .reader ? ", as a reader" : ""
             say(
@@ -92,8 +94,11 @@ extension NodeCommands {
         }
     }
 
-    /// A home that exists must be of a node that no group knows.
-    private static func checkAlone(_ home: Home, _ options: JoinOptions) throws {
+    /// A home that exists must be of a node that no group knows, or that waits for a copy which the one that
+    /// let it in does not bring: another member lets it in again. Returns the group that it has data of.
+    private static func checkFree(
+        _ home: Home, _ options: JoinOptions, _ invitation: Invitation?
+    ) throws -> String? {
         guard options.database == nil else {
             throw NodeError(
                 .refused,
@@ -101,10 +106,15 @@ extension NodeCommands {
                     + "another --home DIR")
         }
         let context = try NodeContext(home: home, pid: getpid())
-        let isAlone = try context.members.isAlone()
+        let members = context.members
+        let isAlone = try members.isAlone()
+        let isWaiting =
+            context.replica.isJoining && invitation != nil
+            && invitation?.inviter != members.introducer?.key
+        let hasMembers = try context.replica.hasKernels(table: Members.table)
         let hasTables = try context.userTables().contains { $0.state == "synced" }
         try context.close()
-        guard isAlone else {
+        guard isAlone || isWaiting else {
             throw NodeError(
                 .refused,
                 "the node in \(home.path) belongs to a group already, and a node has one group: start "
@@ -119,6 +129,7 @@ extension NodeCommands {
                     + "one joins: use a line of `starling invite`, or another folder, `starling join "
                     + "--home DIR`")
         }
+        return hasMembers ? context.identity.group : nil
     }
 
     private static func settle(

@@ -30,6 +30,7 @@ final class Joining {
     let invitation: Invitation?
     private let key: NodeKey
     private let names: PairingNames
+    private let group: String?
     let say: (JoinStep) -> Void
     let loop: EventLoop
     private let secure: SecureContext
@@ -50,12 +51,13 @@ final class Joining {
     private(set) var result: Result<Pairing, any Error>?
 
     init(
-        _ invitation: Invitation?, key: NodeKey, names: PairingNames,
+        _ invitation: Invitation?, key: NodeKey, names: PairingNames, group: String? = nil,
         say: @escaping (JoinStep) -> Void
     ) throws {
         self.invitation = invitation
         self.key = key
         self.names = names
+        self.group = group
         self.say = say
         loop = try EventLoop()
         // Without an invitation it is a key for this one attempt: who is asked learns the node's own key
@@ -176,7 +178,7 @@ final class Joining {
         outcome.stream.resumeReading()
         do {
             let request = try PairingRequest(
-                key: key, names: names, inviter: outcome.key, oneTime: oneTime)
+                key: key, names: names, group: group, inviter: outcome.key, oneTime: oneTime)
             if invitation == nil {
                 let transcript = CodeTranscript(
                     inviter: outcome.key, channelKey: oneTime, newcomer: key.publicKey,

@@ -19,6 +19,8 @@ struct PairingRequest {
 
     var key: PublicKey
     var names: PairingNames
+    /// Whose data it has begun to take; nil for any group.
+    var group: String?
     /// Made with `key`: the newcomer has it, and means this inviter and this invitation.
     var proof: [UInt8]
 
@@ -27,10 +29,12 @@ struct PairingRequest {
     }
 
     init(
-        key: NodeKey, names: PairingNames, inviter: PublicKey, oneTime: PublicKey
+        key: NodeKey, names: PairingNames, group: String? = nil, inviter: PublicKey,
+        oneTime: PublicKey
     ) throws(TrustError) {
         self.key = key.publicKey
         self.names = names
+        self.group = group
         proof = try key.sign(
             Self.statement(newcomer: key.publicKey, inviter: inviter, oneTime: oneTime))
     }
@@ -51,6 +55,7 @@ struct PairingRequest {
         }
         self.key = key
         self.proof = proof
+        group = value["group"]?.string
         names = PairingNames(
             wanted: try value["name"]?.string.map(Identity.checkedName),
             machine: try value["machine"]?.string.map(Identity.checkedName) ?? "node")
@@ -60,7 +65,8 @@ struct PairingRequest {
         let value: JSONValue = [
             "v": .int(Self.version), "key": .string(key.hex),
             "name": JSONValue(optional: names.wanted),
-            "machine": .string(names.machine), "proof": .string(Hexadecimal.text(proof)),
+            "machine": .string(names.machine), "group": JSONValue(optional: group),
+            "proof": .string(Hexadecimal.text(proof)),
         ]
         return value.encoded + [0x0a]
     }

@@ -134,6 +134,12 @@ extension NodeService {
     /// - Throws: `refused` when the invitation is of no use to this newcomer.
     private func check(_ given: GivenInvitation, _ request: PairingRequest, _ wall: Int64) throws {
         let again = "on \(context.name), run `starling invite` again"
+        guard request.group == nil || request.group == context.identity.group else {
+            throw NodeError(
+                .refused,
+                "\(context.name) is in another group than the one whose data the newcomer has: join with "
+                    + "another folder, `starling join LINE --home DIR`")
+        }
         switch given.state {
         case .revoked: throw NodeError(.refused, "the invitation was revoked: \(again)")
         case .used where given.usedBy != request.key, .done where given.usedBy != request.key:
