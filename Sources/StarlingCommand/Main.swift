@@ -13,7 +13,7 @@ import Darwin
 
 @main struct Main {
     static func main() {
-        let words = Array(CommandLine.arguments.dropFirst())
+        let words = Array(words.dropFirst())
         prepareSignals()
         hideInvitation()
         let environment: (String) -> String? = { name in
@@ -24,6 +24,24 @@ import Darwin
             output: Output(descriptor: STDOUT_FILENO, environment: environment),
             errors: Output(descriptor: STDERR_FILENO, environment: environment))
         exit(application.run(words).rawValue)
+    }
+
+    /// The words of this process. Swift looks for them beside the environment, and finds none when a library
+    /// that was loaded before has moved that: then the kernel is asked (proc(5)).
+    private static var words: [String] {
+        let found = CommandLine.arguments
+        guard found.count <= 1, let file = fopen("/proc/self/cmdline", "r") else { return found }
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var next = getc(file)
+        while next != EOF {
+            bytes.append(UInt8(truncatingIfNeeded: next))
+            next = getc(file)
+        }
+        // Each word ends with a zero.
+        return bytes.split(separator: 0, omittingEmptySubsequences: false).dropLast().map {
+            String(decoding: $0, as: UTF8.self)
+        }
     }
 
     /// An invitation, in whatever pieces, and no shorter word.

@@ -25,7 +25,7 @@ struct RelayBedTests {
             store = flock.path("relay.db")
             relay = try Self.serve(flock, bed, store)
             for (index, node) in nodes.enumerated() {
-                node.machine = bed.machine(index + 1)
+                node.machine = bed.machine(index + 1) + Self.clock(RelayBedTests.clocks[index])
                 try await node.start()
             }
             // A group meets once, and agrees on its relay.
@@ -41,6 +41,21 @@ struct RelayBedTests {
                 for right in ["3", "4"] { try await bed.run("cut", left, right) }
             }
             for node in nodes { try await meets(node, 1) }
+        }
+
+        /// Words before a program for which it is so much later than it is.
+        static func clock(_ hours: Int) -> [String] {
+            let script = """
+                LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1) FAKETIME="$0h" \
+                FAKETIME_DONT_FAKE_MONOTONIC=1 exec "$@"
+                """
+            return ["sh", "-c", script, "\(hours < 0 ? "" : "+")\(hours)"]
+        }
+
+        /// How many hours a running node is ahead.
+        func hoursAhead(_ node: TestNode) async throws -> Int {
+            let told = try await node.status()["now_ms"]?.int ?? 0
+            return Int((Double(told - WallClock.milliseconds()) / 3_600_000).rounded())
         }
 
         private static func serve(_ flock: Flock, _ bed: NodeBed, _ store: String) throws
@@ -85,10 +100,16 @@ struct RelayBedTests {
 
     private static let host = "10.77.0.5"
     private static let url = "http://\(host):7879"
+    /// By how many hours each machine's clock is ahead.
+    private static let clocks = [-7, 0, 0, 5]
 
+    /// On two of the machines the clocks are twelve hours apart.
     @Test func twoNetworksMeetAtTheRelayOnly() async throws {
         var homes = try await Homes()
         let nodes = homes.nodes
+        for (node, hours) in zip(nodes, Self.clocks) {
+            #expect(try await homes.hoursAhead(node) == hours, "\(node.name)")
+        }
         let (ann, bob, cid, dan) = (nodes[0], nodes[1], nodes[2], nodes[3])
         // In each network one forwards and the other leaves it to that one.
         for pair in [[ann, bob], [cid, dan]] {
