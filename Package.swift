@@ -110,7 +110,9 @@ let package = Package(
         tests("StoreTests", ["Store", "SQLite", "CausalModel", "Codec", "Values"]),
         .target(
             name: "TestNetwork",
-            dependencies: ["TestKit", "Sync", "Store", "Codec", "CausalModel"],
+            dependencies: [
+                "TestKit", "Sync", "Store", "Codec", "CausalModel", "RelayProtocol",
+            ],
             path: "Tests/TestNetwork", swiftSettings: settings),
         tests(
             "SyncTests",
@@ -124,7 +126,7 @@ let package = Package(
             name: "starling-sim",
             dependencies: [
                 "CSimulatedDisk", "TestKit", "TestNetwork", "Node", "Sync", "Store", "Codec",
-                "CausalModel", "SQLite", "Values",
+                "CausalModel", "RelayProtocol", "SQLite", "Values",
             ],
             path: "Tests/Simulator", swiftSettings: settings),
         tests("TrustTests", ["Trust"]),

@@ -28,6 +28,8 @@
     case forgottenDeleteMet, collectedComesBack, heardIssuedAgain, copyWithoutFloor
     case copyOfRemovedCounts, unseenDecides, copyOfAnyTaken, unlistedKept, believedBornAnew
     case listedReaderOutranked, earlierCopyForgotten, unheardKept
+    // The relay.
+    case gapInLogTaken
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent

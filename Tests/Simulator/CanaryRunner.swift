@@ -60,6 +60,7 @@ struct CanaryRunner {
         case .copyWithoutJoining: [.restore, .latency, .isolate]
         case .collectedComesBack: [.evict, .isolate]
         case .unlistedKept: [.newOrigin]
+        case .gapInLogTaken: [.relay, .isolate]
         default: []
         }
     }
@@ -75,7 +76,7 @@ struct CanaryRunner {
         // A list of members hides some broken rules for long: whoever is in doubt takes a copy.
         switch canary {
         case .absentNotCounted, .oldStatementsCounted, .copyWithoutJoining, .unmentionedKept,
-            .forgottenDeleteMet, .collectedComesBack, .unlistedKept:
+            .forgottenDeleteMet, .collectedComesBack, .unlistedKept, .gapInLogTaken:
             run.keepsMembers = true
         default: run.keepsMembers = false
         }

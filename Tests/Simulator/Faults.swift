@@ -19,12 +19,14 @@ enum Fault: String, CaseIterable {
     case evict, role, remove
     // Schema.
     case addColumn, lateTable, rebuild
+    // A relay, and what it does.
+    case relay
 }
 
 /// What a seed draws.
 struct SwarmPlan {
     /// What only a group with a list of members knows.
-    private static let ofMembers: Set<Fault> = [.evict, .role, .remove]
+    private static let ofMembers: Set<Fault> = [.evict, .role, .remove, .relay]
 
     var faults: Set<Fault> = []
     /// Steps of 1,000 in which a fault strikes, all faults together.
@@ -70,7 +72,7 @@ struct SwarmPlan {
         keepsMembers = wantedMembers ?? isDrawn
         let menu = Fault.allCases.filter {
             // Drawn last, so that the seeds from before it still mean what they did, without it.
-            $0 != .remove && (keepsMembers || !Self.ofMembers.contains($0))
+            $0 != .remove && $0 != .relay && (keepsMembers || !Self.ofMembers.contains($0))
         }
         for fault in menu where generator.chance(2, in: 5) { faults.insert(fault) }
         // Some seeds see only one kind, some none.
@@ -106,6 +108,10 @@ struct SwarmPlan {
         isFounderLast = generator.chance(1, in: 2)
         if keepsMembers, !faults.isEmpty, !without.contains(.remove), generator.chance(1, in: 4) {
             faults.insert(.remove)
+        }
+        var relays = SeededGenerator(seed: seed ^ 0x0e1a_9000)
+        if keepsMembers, !faults.isEmpty, !without.contains(.relay), relays.chance(1, in: 3) {
+            faults.insert(.relay)
         }
         guard mayCollect else { return }
         // Without a list of members a file of yesterday cannot join again.

@@ -20,6 +20,7 @@ extension Simulation {
         network.joinAll()
         network.resetsPerTenThousand = 0
         network.bytesPerMillisecond = nil
+        traffic?.heal()
         for machine in machines {
             machine.releaseLock()
             if machine.diskTroubleUntil != nil { endDiskTrouble(machine) }

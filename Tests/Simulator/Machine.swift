@@ -31,7 +31,9 @@ final class Machine {
     private(set) var lax: Connection?
     private(set) var observed: ObservedReplica?
     private var marker: Marker?
-    private var members: SimulatedMembers?
+    private(set) var members: SimulatedMembers?
+    /// Its side of the relay, where there is one.
+    private(set) var forwarding: Forwarding?
     private var lastMembership: Membership?
     /// It was let in by somebody, and has not begun to join.
     var isNew = false
@@ -146,6 +148,9 @@ final class Machine {
                 try observed.local { try members.prepare() }
                 self.members = members
             }
+            if let traffic = simulation.traffic {
+                forwarding = try Forwarding(self, observed, traffic)
+            }
             self.observed = observed
             if let reason = replica.problems["origin"] { simulation.note("\(name) \(reason)") }
             simulation.watchExports(self)
@@ -154,6 +159,7 @@ final class Machine {
             hasStoreTrouble = false
         } catch {
             marker = nil
+            forwarding = nil
             startFailure = "\(error)"
             simulation.note("\(name) does not start: \(error)")
             process.kill()
@@ -214,6 +220,7 @@ final class Machine {
         observed = nil
         marker = nil
         members = nil
+        forwarding = nil
         lastMembership = nil
         nodeProcess = nil
         isScanPlanned = false

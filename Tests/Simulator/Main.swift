@@ -96,7 +96,7 @@ import Darwin
                     + "\(monotonicMilliseconds() - started) ms commits \(counts.statements) "
                     + "frames \(counts.frames) chunks \(counts.chunks) "
                     + "writes \(simulation.ghost.writeCount) checks \(simulation.ghost.checks) "
-                    + "reissued \(counts.reissued) collected \(counts.collected) "
+                    + "reissued \(counts.reissued) collected \(counts.collected) logged \(counts.logged) "
                     + "faults \(faults.isEmpty ? "none" : faults.joined(separator: ", "))")
             return 0
         } catch {

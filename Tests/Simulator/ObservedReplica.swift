@@ -9,7 +9,7 @@ import Sync
 /// The process is dead; nothing that its code still does counts.
 struct ProcessDied: Error {}
 
-final class ObservedReplica: SyncReplica {
+final class ObservedReplica: LogReplica {
     let inner: Replica
     unowned let machine: Machine
     /// The kernels as they were last seen.
@@ -24,7 +24,7 @@ final class ObservedReplica: SyncReplica {
 
     private var simulation: Simulation { machine.simulation }
 
-    private func alive<Result>(_ body: () throws -> Result) throws -> Result {
+    func alive<Result>(_ body: () throws -> Result) throws -> Result {
         guard let process = machine.nodeProcess, !process.isDead else { throw ProcessDied() }
         machine.enterNode()
         let result = Swift.Result { try body() }
@@ -158,7 +158,7 @@ final class ObservedReplica: SyncReplica {
     }
 
     /// Joins what a peer sent. Local changes come before, so that they can be told apart.
-    private func receive<Result>(_ body: () throws -> Result) throws -> Result {
+    func receive<Result>(_ body: () throws -> Result) throws -> Result {
         if simulation.plan.hasGhost {
             try local {
                 try inner.fold()

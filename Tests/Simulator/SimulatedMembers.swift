@@ -106,6 +106,11 @@ final class SimulatedMembers {
         }
     }
 
+    /// Whether the table has, or had, a row of this node.
+    func wasMember(_ node: String) throws -> Bool {
+        try replica.hasKernel(table: Self.table, key: [.string(node)])
+    }
+
     /// Something is known now by which the list means something else.
     func lookAgain() { seen = nil }
 

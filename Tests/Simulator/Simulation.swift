@@ -55,6 +55,8 @@ final class Simulation {
     var counts = Counts()
     /// Frames that a node still sends before it dies.
     var sendsUntilDeath: [Int: Int] = [:]
+    /// The relay between the machines, where the seed has one.
+    private(set) var traffic: RelayTraffic?
     /// The origin that each marker names.
     var exportedOrigin: [Int: Origin] = [:]
     /// Vector and digest pairs of whole replicas: equal vectors must mean equal digests.
@@ -65,6 +67,8 @@ final class Simulation {
         var frames = 0
         var bytes = 0
         var chunks = 0
+        /// Those that stood in the relay's log.
+        var logged = 0
         /// Rows of a lost origin that were issued again.
         var reissued = 0
         /// Times that a running node began to join again.
@@ -99,6 +103,7 @@ final class Simulation {
         random = SeededGenerator(seed: seed &* 104_729)
         program = RandomProgram(generator: SeededGenerator(seed: seed &* 7_919))
         connectNetwork()
+        if plan.faults.contains(.relay) { traffic = RelayTraffic(self) }
         note("faults: \(plan.faults.map(\.rawValue).sorted())")
         foundingCount = nodes
         for _ in 0..<nodes { try addMachine() }

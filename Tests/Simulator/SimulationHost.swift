@@ -22,6 +22,7 @@ extension Simulation {
     func didEnter(_ machine: Machine) {
         bury(machine)
         planScan(machine)
+        machine.forwarding?.plan(at: network.now)
     }
 
     /// Lets a process go that died in the call before.

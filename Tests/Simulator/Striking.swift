@@ -35,6 +35,7 @@ extension Simulation {
             let table = plan.tables[generator.below(plan.tables.count)]
             machine.create(table)
         case .rebuild: machine.rebuild()
+        case .relay: traffic?.strike(machine)
         }
     }
 

@@ -1,20 +1,20 @@
 // A log in memory that can misbehave in every way that a relay can, and a seal that is no cipher but refuses
 // what a cipher would refuse.
 
-import Codec
-import RelayProtocol
-import Sync
-import TestKit
+internal import Codec
+package import RelayProtocol
+package import Sync
+package import TestKit
 
 /// Author, epoch and message under a checksum that covers the key.
-final class PlainSeal: LogSeal {
-    let author: String
-    var epoch: UInt8 = 0
-    var epochs: Set<UInt8> = [0]
-    var members: Set<String>?
-    var removed: Set<String> = []
+package final class PlainSeal: LogSeal {
+    package let author: String
+    package var epoch: UInt8 = 0
+    package var epochs: Set<UInt8> = [0]
+    package var members: Set<String>?
+    package var removed: Set<String> = []
 
-    init(author: String) { self.author = author }
+    package init(author: String) { self.author = author }
 
     private static func purpose(_ purpose: LogPurpose) -> UInt8 {
         switch purpose {
@@ -24,14 +24,14 @@ final class PlainSeal: LogSeal {
         }
     }
 
-    func seal(_ message: [UInt8], purpose: LogPurpose, key: [UInt8]) throws -> [UInt8] {
+    package func seal(_ message: [UInt8], purpose: LogPurpose, key: [UInt8]) throws -> [UInt8] {
         let epoch = purpose == .grants ? 0 : epoch
         let name = Array(author.utf8)
         let body = [epoch, Self.purpose(purpose), UInt8(name.count)] + name + message
         return Self.sum(key + body) + body
     }
 
-    func open(_ entry: LogEntry, purposes: Set<LogPurpose>) -> LogOpening {
+    package func open(_ entry: LogEntry, purposes: Set<LogPurpose>) -> LogOpening {
         let body = Array(entry.content.dropFirst(8))
         guard body.count >= 3, Self.sum(entry.key + body) == Array(entry.content.prefix(8)),
             purposes.contains(where: { Self.purpose($0) == body[1] })
@@ -51,37 +51,40 @@ final class PlainSeal: LogSeal {
 }
 
 /// A log in memory. Honest unless told otherwise.
-final class SimulatedRelay {
-    struct Faults {
+package final class SimulatedRelay {
+    package struct Faults {
         /// Chances in 100, of each request or entry.
-        var lostRequest = 0
-        var lostAnswer = 0
-        var swallowed = 0
-        var replayed = 0
-        var swapped = 0
-        var tampered = 0
-        var hidden = 0
-        var cutBack = 0
+        package var lostRequest = 0
+        package var lostAnswer = 0
+        package var swallowed = 0
+        package var replayed = 0
+        package var swapped = 0
+        package var tampered = 0
+        package var hidden = 0
+        package var cutBack = 0
+        package init() {}
     }
 
-    struct Held {
-        var entry: LogEntry
+    package struct Held {
+        package var entry: LogEntry
         /// Members that are not shown it.
-        var hidden: Set<String> = []
+        package var hidden: Set<String> = []
     }
 
-    var faults = Faults()
-    private(set) var log: [Held] = []
+    package var faults = Faults()
+    /// Who may be shown another log than the others.
+    package var readers = (0..<8).map { "node\($0)" }
+    package private(set) var log: [Held] = []
     private var generation: [UInt8] = [1, 1, 1, 1, 1, 1, 1, 1]
-    var random: SeededGenerator
-    var isDown = false
+    package var random: SeededGenerator
+    package var isDown = false
     /// Entries before it are let go.
-    private(set) var first = 0
-    private(set) var snapshots: [(covers: LogPosition, bytes: [UInt8])] = []
-    var answerEntriesMax = 8
-    private(set) var requests = 0
+    package private(set) var first = 0
+    package private(set) var snapshots: [(covers: LogPosition, bytes: [UInt8])] = []
+    package var answerEntriesMax = 8
+    package private(set) var requests = 0
 
-    init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+    package init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
     private func chance(_ percent: Int) -> Bool { percent > 0 && random.below(100) < percent }
 
@@ -91,24 +94,31 @@ final class SimulatedRelay {
     }
 
     /// The group is enrolled anew: the log is empty.
-    func startAnew() {
+    package func startAnew() {
         generation[0] &+= 1
         log = []
         first = 0
         snapshots = []
     }
 
-    /// An older copy of the relay's file is put back, and the relay knows it.
-    func rollBack(to count: Int) {
+    /// An older copy of the relay's file is put back, and the relay knows it. A hostile one has snapshots all
+    /// the same that lead nowhere.
+    package func rollBack(to count: Int, keepsSnapshots: Bool = false) {
+        let kept = snapshots.filter { $0.covers.number <= count }
+        guard keepsSnapshots || first == 0 || kept.contains(where: { $0.covers.number >= first })
+        else { return }
         log = Array(log.prefix(count))
         generation[1] &+= 1
+        guard !keepsSnapshots else { return }
+        first = min(first, count)
+        snapshots = kept.map { (position(Int($0.covers.number)), $0.bytes) }
     }
 
-    func letGo(before number: Int) { first = number }
+    package func letGo(before number: Int) { first = number }
 
-    func put(_ entry: LogEntry) { log.append(Held(entry: entry)) }
+    package func put(_ entry: LogEntry) { log.append(Held(entry: entry)) }
 
-    func answer(_ request: LogRequest, of member: String) -> LogReply {
+    package func answer(_ request: LogRequest, of member: String) -> LogReply {
         requests += 1
         if isDown || chance(faults.lostRequest) { return .failed }
         let reply = honest(request, of: member)
@@ -171,7 +181,7 @@ final class SimulatedRelay {
             entry.content[random.below(entry.content.count)] ^= 1 << UInt8(random.below(8))
         }
         var held = Held(entry: entry)
-        for node in 0..<8 where chance(faults.hidden) { held.hidden.insert("node\(node)") }
+        for reader in readers where chance(faults.hidden) { held.hidden.insert(reader) }
         log.append(held)
         if chance(faults.replayed) { log.append(log[random.below(log.count)]) }
         if log.count - first > 2, chance(faults.swapped) {

@@ -181,7 +181,8 @@ extension Forwarder {
         let open = transfers[slot].flatMap { $0.transfer == part.transfer ? $0 : nil }
         let own = replica.vector
         guard let start = part.start else {
-            if let open, open.next == part.number, open.lastKey == part.previous {
+            let isNext = open.map { $0.next == part.number && $0.lastKey == part.previous } ?? false
+            if let open, isNext || isBroken(.gapInLogTaken) && open.next <= part.number {
                 if mayTake(part.snapshot, VersionVector()) { return open }
                 count(.outdated)
                 end(slot)

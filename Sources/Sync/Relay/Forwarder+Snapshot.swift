@@ -4,6 +4,7 @@
 internal import CausalModel
 internal import RelayProtocol
 internal import Store
+internal import Values
 internal import Wire
 
 // A snapshot: for each entry a byte of key length, the key, four bytes of length (most significant first),
@@ -130,6 +131,19 @@ extension Forwarder {
         dropOutbox()
         for slot in transfers.keys { end(slot) }
         snapshot = LogSnapshotReading(covers: covers, entries: entries)
+    }
+
+    /// The log is another, or begins later: read from the start, or from a snapshot, it is as large as it is. A
+    /// relay that says so again and again is asked less and less often.
+    func noteSetback(_ now: Milliseconds) {
+        let range = limits.wantMilliseconds
+        let count = now - setbacks.at > 2 * range.upperBound ? 1 : setbacks.count + 1
+        setbacks.count = count
+        setbacks.at = now
+        guard count > limits.setbacksMax else { return }
+        let backoff = Backoff(
+            firstMilliseconds: range.lowerBound, maxMilliseconds: range.upperBound)
+        setbacks.until = now + backoff.milliseconds(doublings: count - limits.setbacksMax - 1)
     }
 
     private static func entries(_ bytes: [UInt8]) -> [LogEntry]? {

@@ -63,6 +63,8 @@ package final class Forwarder {
     var snapshotTry = 0
     var snapshotRetryAt: Milliseconds?
     var snapshot: LogSnapshotReading?
+    /// How often of late the log could not be read on, and when the last time; nothing is asked before.
+    var setbacks = (count: 0, at: Milliseconds.min / 2, until: Milliseconds.min / 2)
 
     // Appending.
     var outbox: [LogOutgoing] = []
@@ -138,7 +140,7 @@ package final class Forwarder {
 
     /// What to ask the relay now. Each stands until ``answered(_:_:now:)``.
     package func takeRequests(_ now: Milliseconds) -> [LogRequest] {
-        guard !isBusy, blockedUntil.map({ $0 <= now }) ?? true else { return [] }
+        guard !isBusy, max(blockedUntil ?? now, setbacks.until) <= now else { return [] }
         if isStandingBy, standbyAt <= now {
             isCaughtUp = false
             standbyAt = now + limits.standbyMilliseconds
@@ -213,7 +215,7 @@ package final class Forwarder {
             synced(request.id, after, entries, answer)
         case (.getSnapshot, .snapshot(let covers, let bytes)): begin(covers, bytes, now)
         case (.putSnapshot, .stored): snapshotStored()
-        case (_, .refused(let reason)): refused(reason)
+        case (_, .refused(let reason)): refused(reason, now)
         default: break
         }
     }
@@ -241,10 +243,14 @@ package final class Forwarder {
             position: answer.position, hasMore: answer.hasMore)
     }
 
-    private func refused(_ reason: Reason) {
+    private func refused(_ reason: Reason, _ now: Milliseconds) {
         switch reason {
-        case .otherLog, .rolledBack: startOver()
-        case .snapshotNeeded: needsSnapshot = true
+        case .otherLog, .rolledBack:
+            noteSetback(now)
+            startOver()
+        case .snapshotNeeded:
+            noteSetback(now)
+            needsSnapshot = true
         case .keyConflict:
             count(.conflict)
             dropOutbox()
@@ -341,7 +347,7 @@ package final class Forwarder {
     package func nextDeadline(_ now: Milliseconds) -> Milliseconds? {
         if let blockedUntil { return blockedUntil }
         if isBusy || building != nil || writing?.source != nil { return now }
-        var earliest = snapshotRetryAt ?? .max
+        var earliest = setbacks.until > now ? setbacks.until : snapshotRetryAt ?? .max
         if isStandingBy {
             earliest = min(earliest, standbyAt)
         } else if isCaughtUp, outbox.isEmpty {
@@ -380,18 +386,4 @@ package final class Forwarder {
         range.lowerBound
             + Milliseconds(random() % UInt64(range.upperBound - range.lowerBound + 1))
     }
-}
-
-/// One thing that came from the relay and was not looked at yet.
-enum LogIncoming {
-    case item(SyncAnswer.Item)
-    case snapshotPart(LogEntry)
-}
-
-/// How an answer ends, and where it began.
-struct LogAnswerEnd {
-    var request: UInt64
-    var place: LogPlace
-    var position: LogPosition
-    var hasMore: Bool
 }

@@ -105,6 +105,8 @@ package struct ForwarderLimits: Sendable {
     /// Between what is missing and asking for it; then twice as long each time, up to the end.
     package var wantMilliseconds: ClosedRange<Milliseconds> = 1_000...(15 * 60_000)
     package var lackMilliseconds: Milliseconds = 30_000
+    /// So often in a row the log may turn out to be another without a pause.
+    package var setbacksMax = 3
     /// Before the first statement of a process, and between two of the group, at the most.
     package var standingMilliseconds: ClosedRange<Milliseconds> = (60_000)...(6 * 3_600_000)
     /// Before a member whose vector has moved says so, while deleted rows wait for that.

@@ -161,3 +161,17 @@ struct LogTransfer: Equatable {
         } catch { return nil }
     }
 }
+
+/// One thing that came from the relay and was not looked at yet.
+enum LogIncoming {
+    case item(SyncAnswer.Item)
+    case snapshotPart(LogEntry)
+}
+
+/// How an answer ends, and where it began.
+struct LogAnswerEnd {
+    var request: UInt64
+    var place: LogPlace
+    var position: LogPosition
+    var hasMore: Bool
+}

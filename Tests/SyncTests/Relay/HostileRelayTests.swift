@@ -6,6 +6,7 @@ import RelayProtocol
 import Store
 import Sync
 import TestKit
+import TestNetwork
 import Testing
 
 @Suite struct HostileRelayTests {

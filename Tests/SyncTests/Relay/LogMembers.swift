@@ -6,6 +6,7 @@ import SQLite
 import Store
 import Sync
 import TestKit
+import TestNetwork
 import Testing
 import Values
 
