@@ -256,6 +256,10 @@ extension SyncEngine {
                 isConnectedElsewhere: isElsewhere,
                 heldFor: peer.session.activeAt.map { now - $0 } ?? 0, now: now,
                 jitter: jitter(SyncLimits.backoffJitterMilliseconds))
+            // Who was sent for a copy too often looks again as soon as it may be sent again.
+            if let sent = sentAt[peer.peerNode], sent.count >= SyncLimits.originChangesMax {
+                book.tryAgain(record, by: sent[0] + SyncLimits.sentForCopyWindowMilliseconds, now)
+            }
         }
         if peer.isAnnounced, let node {
             onEvent?(.disconnected(node: node, reason: reason))

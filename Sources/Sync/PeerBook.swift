@@ -305,6 +305,12 @@ package struct PeerBook {
         records[id] = record
     }
 
+    /// The next attempt is not after `time`, if that is still to come.
+    mutating func tryAgain(_ id: RecordID, by time: Milliseconds, _ now: Milliseconds) {
+        guard time > now, let record = records[id] else { return }
+        records[id]?.nextTryAt = min(record.nextTryAt, time)
+    }
+
     // MARK: Finding records
 
     private func record(of node: String) -> RecordID? {
