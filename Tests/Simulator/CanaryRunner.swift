@@ -60,7 +60,6 @@ struct CanaryRunner {
         case .copyWithoutJoining: [.restore, .latency, .isolate]
         case .collectedComesBack: [.evict, .isolate]
         case .unlistedKept: [.newOrigin]
-        case .gapInLogTaken: [.relay, .isolate]
         default: []
         }
     }
@@ -76,7 +75,7 @@ struct CanaryRunner {
         // A list of members hides some broken rules for long: whoever is in doubt takes a copy.
         switch canary {
         case .absentNotCounted, .oldStatementsCounted, .copyWithoutJoining, .unmentionedKept,
-            .forgottenDeleteMet, .collectedComesBack, .unlistedKept, .gapInLogTaken:
+            .forgottenDeleteMet, .collectedComesBack, .unlistedKept:
             run.keepsMembers = true
         default: run.keepsMembers = false
         }

@@ -15,6 +15,7 @@ enum Directed {
             + collectedComesBack() + heardIssuedAgain() + copyWithoutFloor() + copyWithoutJoining()
             + copyOfRemoved() + unseenDecides() + copyOfAnyTaken() + believedBornAnew()
             + listedReaderOutranked() + earlierCopyForgotten() + unheardKept()
+            + gapInLogTaken()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -153,7 +154,7 @@ enum Directed {
     // MARK: Collection
 
     /// Two replicas of one table with one row, in which each then makes a change of its own.
-    private static func pair(
+    static func pair(
         _ policy: PresencePolicy, _ folder: TemporaryDirectory, _ changes: [String]
     ) throws -> [Replica] {
         let names = ["zero", "one"]

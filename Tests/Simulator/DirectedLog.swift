@@ -1,0 +1,48 @@
+// A scenario with the log of a relay that hides one entry of a transfer from one reader.
+
+import CausalModel
+import SQLite
+import Store
+import Sync
+import TestKit
+import TestNetwork
+
+extension Directed {
+    /// Whoever takes a transfer of which a part is missing claims to have its rows.
+    static func gapInLogTaken() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["SELECT 1", "SELECT 1"])
+        pair[0].bounds.chunkRowsMax = 1
+        try Connection(path: folder.file("zero")).execute(
+            "INSERT INTO t VALUES(2, 'a', 1), (3, 'b', 2), (4, 'c', 3), (5, 'd', 4)")
+        try pair[0].fold()
+        let relay = SimulatedRelay(seed: 1)
+        relay.readers = ["one"]
+        var random = SeededGenerator(seed: 1)
+        let forwarders = try zip(["zero", "one"], pair).map { name, replica in
+            let forwarder = try Forwarder(
+                node: name, replica: replica, seal: PlainSeal(author: name), log: [7],
+                random: { random.next() }, isRetryable: { _ in false })
+            forwarder.limits.batchEntriesMax = 1
+            forwarder.replicaChanged(try replica.summary())
+            return forwarder
+        }
+        var uploads = 0
+        for now in stride(from: Milliseconds(1_000_000), to: 1_020_000, by: 100) {
+            for (name, forwarder) in zip(["zero", "one"], forwarders) {
+                while forwarder.work(now) {}
+                for request in forwarder.takeRequests(now) {
+                    let isPart = request.isUpload && name == "zero"
+                    uploads += isPart ? 1 : 0
+                    relay.faults.hidden = isPart && uploads == 2 ? 100 : 0
+                    forwarder.answered(request.id, relay.answer(request, of: name), now: now)
+                }
+            }
+        }
+        let (wanted, found) = (try pair[0].summary(), try pair[1].summary())
+        guard uploads > 4 else { return ["only \(uploads) entries were appended"] }
+        if found.vector == wanted.vector, found.digest == wanted.digest { return [] }
+        let claim = found.vector == wanted.vector ? "claims to have all" : "has less for ever"
+        return ["a reader that was not shown a part \(claim)"]
+    }
+}
