@@ -29,7 +29,7 @@
     case copyOfRemovedCounts, unseenDecides, copyOfAnyTaken, unlistedKept, believedBornAnew
     case listedReaderOutranked, earlierCopyForgotten, unheardKept
     // The relay.
-    case gapInLogTaken
+    case gapInLogTaken, mixedRowsLeftOut
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent

@@ -104,6 +104,7 @@ final class DeltaReader: DeltaSource {
     private let resume: ResumePoint?
     private let origins: [Origin]
     private let table: Int64?
+    private let isCoveredOnly: Bool
     /// Numbers of one origin beyond `lower`, up to `upper`.
     private struct Scan {
         var origin: Origin
@@ -144,6 +145,7 @@ final class DeltaReader: DeltaSource {
             ORDER BY number
             """)
         table = scope.table
+        isCoveredOnly = scope.isCoveredOnly
         let count = try connection.cached(
             """
             SELECT count(*) FROM _starling_dot
@@ -154,7 +156,11 @@ final class DeltaReader: DeltaSource {
         for (ordinal, origin) in replica.origins.enumerated() {
             let lower = max(
                 DeltaReader.lower(origin, base: base, resume: resume), scope.beyond[origin])
-            let upper = scope.isCoveredOnly ? replica.vector[origin] : UInt64(Int64.max)
+            // A row stands in the index under its last dot alone, and may have others below the vector. What
+            // is urgent comes with the transfer as well.
+            let isBounded = table != nil || isBroken(.mixedRowsLeftOut)
+            let upper =
+                scope.isCoveredOnly && isBounded ? replica.vector[origin] : UInt64(Int64.max)
             count.reset()
             try count.bind(Int64(ordinal), at: 1)
             try count.bind(Int64(clamping: lower), at: 2)
@@ -281,12 +287,16 @@ final class DeltaReader: DeltaSource {
             let isEarlier = Replica.heads(row.kernel).contains { head in
                 head.origin < current.origin && scans.contains { $0.has(head) }
             }
-            if isEarlier { continue }
+            if isEarlier || isCoveredOnly && !hasCoveredNews(row.kernel) { continue }
             if row.isHollow { throw StoreError.hollow(entry) }
             if let context = row.context, header.snapshot.covers(context) { row.context = nil }
             return (entry, key, row, dot)
         }
         return nil
+    }
+
+    private func hasCoveredNews(_ kernel: Kernel) -> Bool {
+        kernel.writes.contains { !base.contains($0.dot) && header.snapshot.contains($0.dot) }
     }
 
     func close() {

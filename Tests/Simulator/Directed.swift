@@ -15,7 +15,7 @@ enum Directed {
             + collectedComesBack() + heardIssuedAgain() + copyWithoutFloor() + copyWithoutJoining()
             + copyOfRemoved() + unseenDecides() + copyOfAnyTaken() + believedBornAnew()
             + listedReaderOutranked() + earlierCopyForgotten() + unheardKept()
-            + gapInLogTaken()
+            + gapInLogTaken() + mixedRowsLeftOut()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -117,7 +117,7 @@ enum Directed {
             ? ["a dot went out with the value of a later change"] : []
     }
 
-    private static func replica(
+    static func replica(
         _ name: String, in folder: TemporaryDirectory, _ seed: UInt64
     ) throws -> Replica {
         var generator = SeededGenerator(seed: seed)
@@ -175,7 +175,7 @@ enum Directed {
         return replicas
     }
 
-    private static func send(_ from: Replica, _ to: Replica) throws {
+    static func send(_ from: Replica, _ to: Replica) throws {
         let base = try to.summary().vector
         guard let delta = try from.openDelta(base: base, resume: nil) else { return }
         defer { delta.close() }

@@ -6,6 +6,7 @@ import Store
 import Sync
 import TestKit
 import TestNetwork
+import Values
 
 extension Directed {
     /// Whoever takes a transfer of which a part is missing claims to have its rows.
@@ -44,5 +45,33 @@ extension Directed {
         if found.vector == wanted.vector, found.digest == wanted.digest { return [] }
         let claim = found.vector == wanted.vector ? "claims to have all" : "has less for ever"
         return ["a reader that was not shown a part \(claim)"]
+    }
+
+    /// HostileRelayTests with the seed 5001. A row was inserted before the vector, and changed beyond it: a
+    /// delta for the log brings it.
+    static func mixedRowsLeftOut() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["SELECT 1", "SELECT 1"])
+        try Connection(path: folder.file("zero")).execute(
+            "UPDATE t SET b = 'new'; INSERT INTO t VALUES(2, 'b', 1), (3, 'c', 2)")
+        try pair[0].fold()
+        pair[0].bounds.chunkRowsMax = 1
+        guard let half = try pair[0].openDelta(base: pair[1].vector, resume: nil),
+            let chunk = try half.next()
+        else { return ["there is nothing to tell"] }
+        _ = try pair[1].apply(chunk, of: half.header)
+        half.close()
+        let third = try replica("third", in: folder, 3)
+        _ = try third.adoptSchema(try pair[0].schemaDescription())
+        try third.finishScans()
+        guard
+            let log = try pair[1].openLogDelta(
+                base: VersionVector(), resume: nil, isCoveredOnly: true)
+        else { return ["there is nothing to append"] }
+        while let chunk = try log.next() { _ = try third.apply(chunk, of: log.header) }
+        _ = try third.finish(log.header)
+        log.close()
+        let rows = try Connection(path: folder.file("third")).query("SELECT a FROM t WHERE id = 1")
+        return rows == [[.string("kept")]] ? [] : ["of a row that the log was told of are \(rows)"]
     }
 }

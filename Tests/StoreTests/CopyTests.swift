@@ -75,4 +75,44 @@ import Values
         }
         #expect(source.vector == late.vector)
     }
+
+    /// Reproducer: HostileRelayTests with STARLING_SEED=5001. Of a row that was inserted below the
+    /// vector and changed beyond it by the same author, a delta for the log left the insert out, and claimed
+    /// it: its columns were lost for whoever read it, for ever.
+    @Test func ofARowThatIsHalfReceivedTheLogGetsWhatTheVectorCovers() throws {
+        let cluster = try Cluster(3, schema: tasks, track: ["tasks"])
+        let (author, forwarder, reader) = (
+            cluster[0].replica, cluster[1].replica, cluster[2].replica
+        )
+        try cluster[0].app.execute("INSERT INTO tasks VALUES('a','one',7,'n')")
+        try cluster.send(0, 1)
+        try cluster[0].app.execute("UPDATE tasks SET title = 'two'")
+        try cluster[0].app.execute("INSERT INTO tasks(id) VALUES('b'), ('c')")
+        try author.fold()
+        author.bounds.chunkRowsMax = 1
+        let half = try #require(try author.openDelta(base: forwarder.vector, resume: nil))
+        while let chunk = try half.next(), !chunk.isLast {
+            _ = try forwarder.apply(chunk, of: half.header)
+        }
+        half.close()
+        #expect(try !forwarder.summary().isWhole)
+
+        let log = try #require(
+            try forwarder.openLogDelta(base: VersionVector(), resume: nil, isCoveredOnly: true))
+        var rows = 0
+        while let chunk = try log.next() {
+            rows += chunk.rows
+            _ = try reader.apply(chunk, of: log.header)
+        }
+        _ = try reader.finish(log.header)
+        log.close()
+        // Rows whose only news lies beyond the vector stay out.
+        #expect(rows == 1)
+        #expect(reader.vector == forwarder.vector)
+        #expect(
+            try cluster.rows(2, "SELECT done, note FROM tasks WHERE id = 'a'")
+                == [[.integer(7), .string("n")]])
+        try cluster.converge()
+        #expect(Set(try cluster.digests()).count == 1)
+    }
 }

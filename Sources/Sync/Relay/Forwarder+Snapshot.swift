@@ -133,8 +133,8 @@ extension Forwarder {
         snapshot = LogSnapshotReading(covers: covers, entries: entries)
     }
 
-    /// The log is another, or begins later: read from the start, or from a snapshot, it is as large as it is. A
-    /// relay that says so again and again is asked less and less often.
+    /// The log is another, or begins later: read from the start, or from a snapshot, it is as large as it is.
+    /// A relay that says so again and again is asked less and less often.
     func noteSetback(_ now: Milliseconds) {
         let range = limits.wantMilliseconds
         let count = now - setbacks.at > 2 * range.upperBound ? 1 : setbacks.count + 1

@@ -8,8 +8,8 @@ import TestNetwork
 import Testing
 
 @Suite struct SetbackTests {
-    /// Reproducer: starling-sim --seed 9990255 --nodes 5 --steps 379 --with relay --members, where the relay's
-    /// snapshot led nowhere: it was read again and again without a pause.
+    /// Reproducer: starling-sim --seed 9990255 --nodes 5 --steps 379 --with relay --members, where the
+    /// relay's snapshot led nowhere: it was read again and again without a pause.
     @Test func aSnapshotThatLeadsNowhereIsNotReadWithoutEnd() throws {
         let cluster = try LogCluster(2, owners: 1, seed: 11) {
             $0.limits.snapshotEntriesMin = 20
