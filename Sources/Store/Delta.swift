@@ -156,11 +156,9 @@ final class DeltaReader: DeltaSource {
         for (ordinal, origin) in replica.origins.enumerated() {
             let lower = max(
                 DeltaReader.lower(origin, base: base, resume: resume), scope.beyond[origin])
-            // A row stands in the index under its last dot alone, and may have others below the vector. What
-            // is urgent comes with the transfer as well.
-            let isBounded = table != nil || isBroken(.mixedRowsLeftOut)
-            let upper =
-                scope.isCoveredOnly && isBounded ? replica.vector[origin] : UInt64(Int64.max)
+            // A row is indexed by its last dot alone. The transfer has what is urgent, too.
+            let isBounded = isCoveredOnly && (table != nil || isBroken(.mixedRowsLeftOut))
+            let upper = isBounded ? replica.vector[origin] : UInt64(Int64.max)
             count.reset()
             try count.bind(Int64(ordinal), at: 1)
             try count.bind(Int64(clamping: lower), at: 2)

@@ -170,11 +170,14 @@ extension SyncEngine {
         refresh(advance(to: now))
         settle(lastNow)
         guard let own, refreshAt == nil, !own.isJoining else { return false }
+        // Of a reader nothing is taken. A peer that does not take what a writer has, has not seen yet that it
+        // takes part.
+        let isReader = membership?()?.roles[configuration.node] == .reader
         return links.values.allSatisfy { peer in
             guard let stated = peer.session.stated, peer.isActive, peer.inbox.isEmpty,
                 peer.pending.isEmpty, !peer.isDivergent
             else { return false }
-            return (!peer.accepts || peer.session.peerHas.covers(own.vector))
+            return (!peer.accepts && isReader || peer.session.peerHas.covers(own.vector))
                 && (!mayWrite(peer) || own.vector.covers(peer.session.peerHas))
                 && stated.isWhole && own.isWhole
         }
