@@ -104,13 +104,14 @@ final class DeltaReader: DeltaSource {
     private let resume: ResumePoint?
     private let origins: [Origin]
     private let table: Int64?
-    private let isCoveredOnly: Bool
     /// Numbers of one origin beyond `lower`, up to `upper`.
     private struct Scan {
         var origin: Origin
         var ordinal: Int
         var lower: UInt64
         var upper: UInt64
+        /// Of rows with a change beyond the vector, which may have others below it.
+        var isMixed = false
         func has(_ dot: Dot) -> Bool {
             dot.origin == origin && dot.number > lower && dot.number <= upper
         }
@@ -145,7 +146,6 @@ final class DeltaReader: DeltaSource {
             ORDER BY number
             """)
         table = scope.table
-        isCoveredOnly = scope.isCoveredOnly
         let count = try connection.cached(
             """
             SELECT count(*) FROM _starling_dot
@@ -155,10 +155,10 @@ final class DeltaReader: DeltaSource {
         var rows = 0
         for (ordinal, origin) in replica.origins.enumerated() {
             let lower = max(
-                DeltaReader.lower(origin, base: base, resume: resume), scope.beyond[origin])
-            // A row is indexed by its last dot alone. The transfer has what is urgent, too.
-            let isBounded = isCoveredOnly && (table != nil || isBroken(.mixedRowsLeftOut))
-            let upper = isBounded ? replica.vector[origin] : UInt64(Int64.max)
+                DeltaReader.lower(
+                    origin, base: base, resume: resume, isCoveredOnly: scope.isCoveredOnly),
+                scope.beyond[origin])
+            let upper = scope.isCoveredOnly ? replica.vector[origin] : UInt64(Int64.max)
             count.reset()
             try count.bind(Int64(ordinal), at: 1)
             try count.bind(Int64(clamping: lower), at: 2)
@@ -173,7 +173,7 @@ final class DeltaReader: DeltaSource {
                     Scan(origin: origin, ordinal: ordinal, lower: lower, upper: upper))
             }
         }
-        self.scans = scans.sorted { $0.origin < $1.origin }
+        self.scans = scans.sorted { $0.origin < $1.origin } + Self.mixed(replica, scope)
         var accesses: [Int64: TableAccess] = [:]
         // A program may alter a table while the delta is read: the snapshot has the structure of
         // now.
@@ -198,6 +198,19 @@ final class DeltaReader: DeltaSource {
         self.header = header
     }
 
+    /// A row is indexed by its last dot alone: behind all others come those whose last dot lies beyond the
+    /// vector, in the order of the greatest of these. What is urgent comes with the transfer, too.
+    private static func mixed(_ replica: Replica, _ scope: DeltaScope) -> [Scan] {
+        guard scope.isCoveredOnly, scope.table == nil, !isBroken(.mixedRowsLeftOut) else {
+            return []
+        }
+        return replica.origins.enumerated().map { ordinal, origin in
+            Scan(
+                origin: origin, ordinal: ordinal, lower: replica.vector[origin],
+                upper: UInt64(Int64.max), isMixed: true)
+        }.sorted { $0.origin < $1.origin }
+    }
+
     private static func snapshot(_ replica: Replica) throws -> VersionVector {
         guard isBroken(.endAnnouncesHalfReceived) else { return replica.vector }
         var vector = replica.vector
@@ -211,15 +224,18 @@ final class DeltaReader: DeltaSource {
     }
 
     /// Rows up to the position were sent; of those only what the older snapshot lacks is looked at.
-    private static func lower(_ origin: Origin, base: VersionVector, resume: ResumePoint?) -> UInt64
-    {
+    private static func lower(
+        _ origin: Origin, base: VersionVector, resume: ResumePoint?, isCoveredOnly: Bool
+    ) -> UInt64 {
         guard let resume else { return base[origin] }
         let sent = max(base[origin], resume.snapshot[origin])
         let position = resume.position.dot
         if isBroken(.resumeWithoutLookingAgain), origin <= position.origin {
             return origin < position.origin ? .max >> 1 : position.number
         }
-        if origin < position.origin { return sent }
+        // Among the rows behind all others.
+        let isBehind = isCoveredOnly && position.number > resume.snapshot[position.origin]
+        if origin < position.origin || isBehind { return sent }
         if origin == position.origin { return max(base[origin], min(position.number, sent)) }
         return base[origin]
     }
@@ -282,10 +298,14 @@ final class DeltaReader: DeltaSource {
             guard var row = try rowReader.read(entry, key: key, origins: origins) else {
                 throw StoreError(.damaged, "the index of changes names a row that is not there")
             }
-            let isEarlier = Replica.heads(row.kernel).contains { head in
-                head.origin < current.origin && scans.contains { $0.has(head) }
+            let heads = Replica.heads(row.kernel)
+            if current.isMixed {
+                guard isNextMixed(row.kernel, heads, at: dot) else { continue }
+            } else if heads.contains(where: { head in
+                head.origin < current.origin && scans.contains { !$0.isMixed && $0.has(head) }
+            }) {
+                continue
             }
-            if isEarlier || isCoveredOnly && !hasCoveredNews(row.kernel) { continue }
             if row.isHollow { throw StoreError.hollow(entry) }
             if let context = row.context, header.snapshot.covers(context) { row.context = nil }
             return (entry, key, row, dot)
@@ -293,8 +313,26 @@ final class DeltaReader: DeltaSource {
         return nil
     }
 
-    private func hasCoveredNews(_ kernel: Kernel) -> Bool {
-        kernel.writes.contains { !base.contains($0.dot) && header.snapshot.contains($0.dot) }
+    /// Whether a row is to be told at a dot beyond the vector: the greatest such of it, when it has news that
+    /// the vector covers. Before the delta was resumed it was told there, but for what the older snapshot did
+    /// not cover. What was added since is not smaller, or is covered now.
+    private func isNextMixed(_ kernel: Kernel, _ heads: [Dot], at dot: Dot) -> Bool {
+        let snapshot = header.snapshot
+        let last = heads.filter { !snapshot.contains($0) }.max {
+            ($0.origin, $0.number) < ($1.origin, $1.number)
+        }
+        // Some other change of it is looked at before these rows.
+        let isTold = heads.contains { head in scans.contains { !$0.isMixed && $0.has(head) } }
+        guard last == dot, !isTold else { return false }
+        let position = resume.map(\.position.dot).flatMap {
+            resume?.snapshot.contains($0) == false ? $0 : nil
+        }
+        let isPassed =
+            position.map { (dot.origin, dot.number) <= ($0.origin, $0.number) } ?? false
+        return kernel.writes.contains { write in
+            !base.contains(write.dot) && snapshot.contains(write.dot)
+                && !(isPassed && resume?.snapshot.contains(write.dot) == true)
+        }
     }
 
     func close() {
