@@ -313,9 +313,9 @@ final class DeltaReader: DeltaSource {
         return nil
     }
 
-    /// Whether a row is to be told at a dot beyond the vector: the greatest such of it, when it has news that
-    /// the vector covers. Before the delta was resumed it was told there, but for what the older snapshot did
-    /// not cover. What was added since is not smaller, or is covered now.
+    /// Whether a row is to be told at a dot beyond the vector: at the greatest such of it, when it has news
+    /// that the vector covers. When the delta is resumed among these rows, all are told again: their last dots may
+    /// have changed since.
     private func isNextMixed(_ kernel: Kernel, _ heads: [Dot], at dot: Dot) -> Bool {
         let snapshot = header.snapshot
         let last = heads.filter { !snapshot.contains($0) }.max {
@@ -323,16 +323,8 @@ final class DeltaReader: DeltaSource {
         }
         // Some other change of it is looked at before these rows.
         let isTold = heads.contains { head in scans.contains { !$0.isMixed && $0.has(head) } }
-        guard last == dot, !isTold else { return false }
-        let position = resume.map(\.position.dot).flatMap {
-            resume?.snapshot.contains($0) == false ? $0 : nil
-        }
-        let isPassed =
-            position.map { (dot.origin, dot.number) <= ($0.origin, $0.number) } ?? false
-        return kernel.writes.contains { write in
-            !base.contains(write.dot) && snapshot.contains(write.dot)
-                && !(isPassed && resume?.snapshot.contains(write.dot) == true)
-        }
+        return last == dot && !isTold
+            && kernel.writes.contains { !base.contains($0.dot) && snapshot.contains($0.dot) }
     }
 
     func close() {

@@ -216,7 +216,11 @@ extension Forwarder {
             outbox.append(LogOutgoing(entry: entry, message: .part(part)))
         }
         building = current
-        if isEnd || current.bytes >= batchBytes / 2 || outbox.count >= limits.batchEntriesMax {
+        let isFull = current.bytes >= batchBytes / 2 || outbox.count >= limits.batchEntriesMax
+        // Behind the vector come rows that would all be told again: they go to their end at once.
+        let snapshot = current.source.header.snapshot
+        let isBehind = chunk.map { !snapshot.contains($0.position.dot) } ?? false
+        if isEnd || isFull && !isBehind {
             current.source.close()
             building = nil
         }
