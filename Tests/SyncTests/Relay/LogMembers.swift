@@ -86,6 +86,27 @@ final class LogCluster {
         for index in 0..<count { try add("node\(index)", isOwner: index < owners) }
     }
 
+    /// Two members with a log that is long enough for a snapshot, which is there.
+    static func withSnapshot() throws -> LogCluster {
+        let cluster = try LogCluster(2, owners: 1, seed: 11) {
+            $0.limits.snapshotEntriesMin = 20
+            $0.limits.snapshotBytesMin = 100
+            $0.limits.snapshotJitterMilliseconds = 1_000
+            $0.bounds.chunkRowsMax = 4
+        }
+        for row in 0..<60 {
+            try cluster.write(0, "row\(row % 20)", "text \(row)")
+            cluster.round()
+            cluster.advance(200)
+        }
+        _ = cluster.converge(within: 10_000)
+        for _ in 0..<40 {
+            cluster.round()
+            cluster.advance(200)
+        }
+        return cluster
+    }
+
     @discardableResult
     func add(_ name: String, isOwner: Bool) throws -> LogMember {
         let member = try LogMember(

@@ -11,22 +11,8 @@ import Testing
     /// Reproducer: starling-sim --seed 9990255 --nodes 5 --steps 379 --with relay --members, where the
     /// relay's snapshot led nowhere: it was read again and again without a pause.
     @Test func aSnapshotThatLeadsNowhereIsNotReadWithoutEnd() throws {
-        let cluster = try LogCluster(2, owners: 1, seed: 11) {
-            $0.limits.snapshotEntriesMin = 20
-            $0.limits.snapshotBytesMin = 100
-            $0.limits.snapshotJitterMilliseconds = 1_000
-            $0.bounds.chunkRowsMax = 4
-        }
-        for row in 0..<60 {
-            try cluster.write(0, "row\(row % 20)", "text \(row)")
-            cluster.round()
-            cluster.advance(200)
-        }
-        #expect(cluster.converge(within: 10_000))
-        for _ in 0..<40 {
-            cluster.round()
-            cluster.advance(200)
-        }
+        let cluster = try LogCluster.withSnapshot()
+        #expect(cluster.isConverged)
         let snapshot = try #require(cluster.relay.snapshots.last)
         cluster.relay.letGo(before: Int(snapshot.covers.number))
         cluster.relay.rollBack(to: cluster.relay.log.count, keepsSnapshots: true)
