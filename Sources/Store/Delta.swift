@@ -314,8 +314,8 @@ final class DeltaReader: DeltaSource {
     }
 
     /// Whether a row is to be told at a dot beyond the vector: at the greatest such of it, when it has news
-    /// that the vector covers. When the delta is resumed among these rows, all are told again: their last dots may
-    /// have changed since.
+    /// that the vector covers. When the delta is resumed among these rows, all are told again: their last
+    /// dots may have changed since.
     private func isNextMixed(_ kernel: Kernel, _ heads: [Dot], at dot: Dot) -> Bool {
         let snapshot = header.snapshot
         let last = heads.filter { !snapshot.contains($0) }.max {
