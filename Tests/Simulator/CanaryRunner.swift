@@ -59,7 +59,6 @@ struct CanaryRunner {
         case .unmentionedKept, .forgottenDeleteMet: [.restore, .isolate]
         case .copyWithoutJoining: [.restore, .latency, .isolate]
         case .collectedComesBack: [.evict, .isolate]
-        case .unlistedKept: [.newOrigin]
         default: []
         }
     }
@@ -70,12 +69,10 @@ struct CanaryRunner {
         run.with = Self.faults(for: canary)
         // Of more nodes one is always too far behind for anything to be collected at such a moment.
         if canary == .collectedWithoutWholeVector { run.nodes = 2 }
-        // So many new origins that the marker has forgotten some.
-        if canary == .unlistedKept { run.without = Fault.allCases.filter { $0 != .newOrigin } }
         // A list of members hides some broken rules for long: whoever is in doubt takes a copy.
         switch canary {
         case .absentNotCounted, .oldStatementsCounted, .copyWithoutJoining, .unmentionedKept,
-            .forgottenDeleteMet, .collectedComesBack, .unlistedKept:
+            .forgottenDeleteMet, .collectedComesBack:
             run.keepsMembers = true
         default: run.keepsMembers = false
         }

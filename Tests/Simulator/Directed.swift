@@ -15,7 +15,7 @@ enum Directed {
             + collectedComesBack() + heardIssuedAgain() + copyWithoutFloor() + copyWithoutJoining()
             + copyOfRemoved() + unseenDecides() + copyOfAnyTaken() + believedBornAnew()
             + listedReaderOutranked() + earlierCopyForgotten() + unheardKept()
-            + gapInLogTaken() + mixedRowsLeftOut()
+            + gapInLogTaken() + mixedRowsLeftOut() + unlistedKept()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put

@@ -162,4 +162,27 @@ extension Directed {
         return evicted.replica?.origin != origin && evicted.replica?.isJoining == false
             ? [] : ["who lists a reader heeds it no more when that one says that it writes"]
     }
+
+    /// Seed 9950002. A replica has a change that somebody made before it joined the group, in a row that
+    /// the copy brings, too; that one has another origin since, as the list of members says.
+    static func unlistedKept() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["SELECT 1", "UPDATE t SET b = 'early'"])
+        let third = try replica("third", in: folder, 3)
+        _ = try third.adoptSchema(try pair[0].schemaDescription())
+        try third.finishScans()
+        try send(pair[1], third)
+        let listed = ["zero": pair[0].origin, "one": Origin(high: 9, low: 9)]
+        try third.noteAuthor(pair[1].origin, node: "one")
+        for (node, origin) in listed { try third.noteJoined(origin, node: node) }
+        let members = Membership(roles: ["zero": .writer, "one": .writer], origins: listed)
+        (third.removedOrigins, third.activeOrigins) = members.sortOrigins(
+            authors: third.knownAuthors, joined: third.joinedOrigins, at: "third",
+            under: third.origin)
+        try third.beginJoining(because: "a scenario")
+        try send(pair[0], third)
+        try third.settleJoining()
+        return try third.summary().isWhole
+            ? [] : ["what a member wrote before it joined is waited for from it"]
+    }
 }
