@@ -79,6 +79,7 @@ struct TrackView: ReplyView {
     func render(_ result: JSONValue, on page: Page) {
         let tables = result["tables"]?.array ?? []
         if tables.isEmpty { page.print("The file has no table for that.") }
+        var explained: Set<String> = []
         for table in tables {
             let name = Words.safe(table["table"]?.string ?? "")
             let state = Words.safe(table["state"]?.string ?? "")
@@ -87,10 +88,17 @@ struct TrackView: ReplyView {
             page.print("\(page.paint(state, tone))  \(page.paint(name, .strong))\(rows)")
             if let error = table["error"]?.string { page.print("    \(Words.safe(error))") }
             for warning in table["warnings"]?.array ?? [] {
-                page.print(
-                    "    \(page.paint("note:", .warning)) \(Words.safe(warning.string ?? ""))")
+                let words = Self.note(Words.safe(warning.string ?? ""), &explained)
+                page.print("    \(page.paint("note:", .warning)) \(words)")
             }
         }
+    }
+
+    /// A note whose first sentence names the table and whose rest explains: the rest is said once.
+    private static func note(_ words: String, _ explained: inout Set<String>) -> String {
+        guard let end = words.firstRange(of: ". ") else { return words }
+        if explained.insert(String(words[end.upperBound...])).inserted { return words }
+        return words[..<end.lowerBound] + " (see above)"
     }
 
     func exitCode(_ result: JSONValue) -> ExitCode {

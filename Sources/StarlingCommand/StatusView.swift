@@ -137,9 +137,11 @@ struct Health {
         for peer in away where peer.lastSeen == nil && !peer.node.isEmpty && isRunning {
             let remedy =
                 isJoining
-                ? "let another member invite this one: starling join LINE, with this node stopped"
-                : "starling members remove \(peer.name)"
-            say("This node has never seen \(peer.name): if it will not come, \(remedy)", .warning)
+                ? "if it will not come, let another member invite this one: starling join LINE, with "
+                    + "this node stopped"
+                : "if no other member has either, and it will not come, starling members remove "
+                    + peer.name
+            say("This node has never seen \(peer.name): \(remedy)", .warning)
         }
         let idle = away.filter { $0.behind == 0 && $0.lastSeen != nil }
         if !idle.isEmpty, isRunning {

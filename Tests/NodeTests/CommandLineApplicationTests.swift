@@ -226,13 +226,25 @@ import Darwin
                     "tables": [
                         ["table": "a", "state": "tracked", "rows": 1200, "warnings": ["keys"]],
                         ["table": "b", "state": "refused", "rows": .null, "error": "no key"],
+                        ["table": "c", "state": "tracked", "rows": 1, "warnings": ["c. It is so"]],
+                        ["table": "d", "state": "tracked", "rows": 1, "warnings": ["d. It is so"]],
                     ]
                 ])
             ]
         }
         let run = harness.starling("track", "--all")
         #expect(
-            run.out == "tracked  a, 1,200 rows\n    note: keys\nrefused  b\n    no key\n")
+            run.out == """
+                tracked  a, 1,200 rows
+                    note: keys
+                refused  b
+                    no key
+                tracked  c, 1 row
+                    note: c. It is so
+                tracked  d, 1 row
+                    note: d (see above)
+
+                """)
         #expect(run.code == .failure)
     }
 

@@ -83,7 +83,8 @@ import Testing
             ]),
             """
             1 change here waits for Kitchen (never seen).
-            This node has never seen Kitchen: if it will not come, starling members remove Kitchen
+            This node has never seen Kitchen: if no other member has either, and it will not come, \
+            starling members remove Kitchen
             Shed (last seen 2 days ago) is away and has everything from here.
             \(facts)
               Kitchen  offline  192.168.1.20:7878  1 to send             last seen never

@@ -50,6 +50,15 @@ import Testing
         let waited = try await red.command("wait", "--synced", "--timeout", "60")
         #expect(waited.code == 4 && waited.output.contains("3 changes"), "\(waited)")
         #expect(try await red.command("sync").code == 4)
+        // It is no source for others: nothing is said to wait here for one that is away.
+        try await bob.stop()
+        try await ann.sql("INSERT INTO jobs VALUES('a2','while bob is away')")
+        try await red.shows("SELECT title FROM jobs WHERE id='a2'", "while bob is away")
+        let away = try await red.status()["peers"]?.array?.first { $0["name"] == "bob" }
+        #expect(away?["behind"] == 0 && away?["state"] != "connected", "\(away ?? .null)")
+        let at = try await ann.status()["peers"]?.array?.first { $0["name"] == "bob" }
+        #expect(at?["behind"] == 1, "\(at ?? .null)")
+        try await bob.start(peers: [ann])
         // What would stay here alone is not done, or is said.
         try await red.sql("CREATE TABLE own(id TEXT PRIMARY KEY NOT NULL, v)")
         let tracked = try await red.command("track", "own")

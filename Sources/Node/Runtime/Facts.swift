@@ -67,14 +67,13 @@ package final class NodeContext {
         try replica.tableFacts().filter { !Self.ownTables.contains($0.name.lowercased()) }
     }
 
-    /// What there is for a peer to take, and what it has that is taken from it. A reader's own changes are
-    /// nobody's business but its own.
+    /// What there is for a peer to take, and what it has that is taken from it. Nobody takes anything from a
+    /// reader, so nothing waits there.
     func distances(to node: String, _ stated: VersionVector) -> (behind: Int64, ahead: Int64) {
-        var mine = replica.vector
-        if members.ownRole == .reader { mine[replica.origin] = stated[replica.origin] }
+        let sends = members.ownRole != .reader
         let isReader = members.byNode[node]?.role == .reader
         return (
-            Int64(clamping: mine.distance(beyond: stated)),
+            sends ? Int64(clamping: replica.vector.distance(beyond: stated)) : 0,
             isReader ? 0 : Int64(clamping: stated.distance(beyond: replica.vector))
         )
     }
