@@ -8,6 +8,8 @@ internal import Values
 extension Replica {
     /// The entry of that name, compared as SQLite does.
     func table(named name: String) -> TableEntry? {
+        // Asked for with every event of every session: most ask for the name as it is written.
+        if let entry = tables.values.first(where: { $0.name == name }) { return entry }
         let wanted = TableEntry.folded(name)
         return tables.values.first { TableEntry.folded($0.name) == wanted }
     }
