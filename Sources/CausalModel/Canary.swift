@@ -27,12 +27,13 @@
     case absentNotCounted, oldStatementsCounted, copyWithoutJoining, unmentionedKept
     case forgottenDeleteMet, collectedComesBack, heardIssuedAgain, copyWithoutFloor
     case copyOfRemovedCounts, unseenDecides, copyOfAnyTaken, unlistedKept, believedBornAnew
-    case listedReaderOutranked, earlierCopyForgotten, unheardKept
+    case listedReaderOutranked, earlierCopyForgotten, unheardKept, copyGoesOnPastFloor
+    case contextsForgotten, removedForgotten, readerServes
     // The relay.
     case gapInLogTaken, mixedRowsLeftOut
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
-    case orphansInHashOrder, numbersNotedLate, unreadRowsSent
+    case orphansInHashOrder, numbersNotedLate, unreadRowsSent, victimsAloneMissed
 }
 
 #if DEBUG || STARLING_CANARIES

@@ -209,7 +209,8 @@ extension Replica {
 
     func isCollectable(_ kernel: Kernel, _ entry: TableEntry) -> Bool {
         guard !kernel.isEmpty else { return false }
-        return kernel.isDeleted && !keptTables.contains(entry.name)
+        let isKept = keptTables.contains(entry.name) && !isBroken(.removedForgotten)
+        return kernel.isDeleted && !isKept
             || isBroken(.hiddenRowsCollected) && !kernel.isVisible(entry.policy)
     }
 

@@ -48,7 +48,9 @@ extension Replica {
             vector.covers(resume.snapshot)
         else { return nil }
         // A row that was sent and is collected since would stay there for ever: no delta names it.
-        if let began = resume.began, !began.covers(floor) { return nil }
+        if let began = resume.began, !began.covers(floor), !isBroken(.copyGoesOnPastFloor) {
+            return nil
+        }
         return resume
     }
 

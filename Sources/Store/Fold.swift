@@ -82,7 +82,7 @@ extension Replica {
         }
     }
 
-    /// Entries that wait in the journals of all tables.
+    /// Entries that wait in the journals of all tables, and rows that went without one.
     package func journalCount() throws -> Int {
         try translated {
             var count: Int64 = 0
@@ -90,6 +90,9 @@ extension Replica {
                 count +=
                     try connection.integer(
                         "SELECT count(*) FROM \(Capture.journalTable(id: entry.id))") ?? 0
+                if let triggers = try entry.access?.triggers() {
+                    count += try connection.cachedInteger(triggers.goneVictims) ?? 0
+                }
             }
             return Int(count)
         }
@@ -102,11 +105,15 @@ extension Replica {
         }
     }
 
+    /// Whether anything of the table is to be folded. A row that went because another took its rowid leaves
+    /// no entry, only that it may have gone.
     private func hasJournalEntry(_ entry: TableEntry, in connection: Connection) throws -> Bool {
-        let probe = try connection.cached(
-            "SELECT 1 FROM \(Capture.journalTable(id: entry.id)) LIMIT 1")
-        defer { probe.reset() }
-        return try probe.step()
+        let victims = isBroken(.victimsAloneMissed) ? [] : [Capture.victimTable(id: entry.id)]
+        return try ([Capture.journalTable(id: entry.id)] + victims).contains { table in
+            let probe = try connection.cached("SELECT 1 FROM \(table) LIMIT 1")
+            defer { probe.reset() }
+            return try probe.step()
+        }
     }
 
     /// Folds what exceeds one transaction before another kind of work begins.

@@ -220,6 +220,13 @@ extension Replica {
             floor = joining.floor
             try Bookkeeping.setMeta("floor", .blob(floor.encoded), in: connection)
         }
+        if isBroken(.contextsForgotten) {
+            let own = Set(endedOrigins + joining.abandoned + [joining.provisional])
+            for id in try idleSnapshots(own.contains) {
+                try connection.run("DELETE FROM _starling_snapshot WHERE id = ?1", [.integer(id)])
+            }
+            lastSnapshot = nil
+        }
         vector[joining.provisional] = 0
         try connection.run(
             "UPDATE _starling_origin SET seen = 0 WHERE ord = ?1",

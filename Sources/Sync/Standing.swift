@@ -60,7 +60,8 @@ extension SyncEngine {
     /// Whether rows may go to this peer: it takes part, and this replica does, as a writer. By a list from
     /// before this node became a reader the peer would take its changes, and hand them on.
     func mayServe(_ peer: PeerLink) -> Bool {
-        own?.isJoining != true && membership?()?.roles[configuration.node] != .reader
+        let isReader = membership?()?.roles[configuration.node] == .reader
+        return own?.isJoining != true && (!isReader || isBroken(.readerServes))
             && standing(of: peer) == .joined
     }
 

@@ -21,16 +21,11 @@ extension Machine {
         guard !here.isEmpty, lockedUntil == nil else { return }
         enterApp()
         let app = simulation.generator.chance(3, in: 4) ? strict : lax
-        var statements = [simulation.program.statement(here)]
-        var end = ""
-        if simulation.generator.chance(1, in: 3) {
-            for _ in 0..<simulation.generator.below(5) {
-                statements.append(simulation.program.statement(here))
-            }
-            end = simulation.generator.chance(1, in: 4) ? "ROLLBACK" : "COMMIT"
-            statements = ["BEGIN"] + statements + [end]
+        let first = simulation.program.statement(here)
+        for statement in simulation.program.transaction(first, here)
+        where app.isInTransaction || !RandomProgram.endsTransaction(statement) {
+            run(statement, on: app)
         }
-        for statement in statements { run(statement, on: app) }
         if app.isInTransaction { try? app.execute("ROLLBACK") }
         simulation.committed(self)
     }
@@ -160,9 +155,11 @@ extension Machine {
         try app.execute("INSERT INTO fresh SELECT * FROM \(table.quotedName)")
         var other = table
         other.name = "fresh"
-        for _ in 0..<simulation.generator.below(4) {
+        for _ in 0..<simulation.generator.below(4) where app.isInTransaction {
             run(simulation.program.statement([other]), on: app)
         }
+        // OR ROLLBACK takes the new table back, too.
+        guard app.isInTransaction else { return }
         try app.execute("DROP TABLE \(table.quotedName)")
         try app.execute("ALTER TABLE fresh RENAME TO \(table.quotedName)")
         for index in texts.dropFirst() { try app.execute(index) }

@@ -16,6 +16,8 @@ enum Directed {
             + copyOfRemoved() + unseenDecides() + copyOfAnyTaken() + believedBornAnew()
             + listedReaderOutranked() + earlierCopyForgotten() + unheardKept()
             + gapInLogTaken() + mixedRowsLeftOut() + unlistedKept()
+            + copyGoesOnPastFloor() + contextsForgotten() + removedForgotten() + readerServes()
+            + victimsAloneMissed()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put
@@ -183,7 +185,7 @@ enum Directed {
         _ = try to.finish(delta.header)
     }
 
-    private static func collect(_ replica: Replica, after other: Replica) throws {
+    static func collect(_ replica: Replica, after other: Replica) throws {
         let vector = try other.summary().vector
         try replica.noteStatement(
             of: "other", name: "other", origin: Origin(high: 0, low: 0), vector: vector)

@@ -185,4 +185,27 @@ extension Directed {
         return try third.summary().isWhole
             ? [] : ["what a member wrote before it joined is waited for from it"]
     }
+
+    /// Seed 9601115. A member has an older list, by which a reader writes, and takes what that one serves.
+    static func readerServes() throws -> [String] {
+        let simulation = try group(of: 2)
+        go(simulation, for: 10_000)
+        let machines = simulation.machines.sorted { $0.name < $1.name }
+        let (writer, reader) = (machines[0], machines[1])
+        guard let app = reader.strict, let table = simulation.plan.tables.first else {
+            return ["there is no table"]
+        }
+        reader.node.engine.membership = { [unowned reader] in
+            var known = reader.lookAtMembers()
+            known?.roles[reader.name] = .reader
+            return known
+        }
+        for _ in 0..<20 { reader.run(simulation.program.statement([table]), on: app) }
+        simulation.committed(reader)
+        go(simulation, for: 10_000)
+        guard let has = writer.replica?.vector, let origin = reader.replica?.origin,
+            let wrote = reader.replica?.vector[origin], wrote > 0
+        else { return ["the reader wrote nothing"] }
+        return has[origin] < wrote ? [] : ["what a reader wrote was taken from it"]
+    }
 }

@@ -156,15 +156,9 @@ final class Simulation {
     func run(_ sql: String, at index: Int) {
         let member = members[index]
         let app = generator.chance(3, in: 4) ? member.strict : member.lax
-        var statements = [sql]
-        var end = ""
-        if generator.chance(1, in: 3) {
-            let here = tables.filter { member.tables.contains($0.name) }
-            for _ in 0..<generator.below(4) { statements.append(program.statement(here)) }
-            end = generator.chance(1, in: 3) ? "ROLLBACK" : "COMMIT"
-        }
-        if !end.isEmpty { statements = ["BEGIN"] + statements + [end] }
-        for statement in statements {
+        let here = tables.filter { member.tables.contains($0.name) }
+        for statement in program.transaction(sql, here)
+        where app.isInTransaction || !RandomProgram.endsTransaction(statement) {
             do {
                 try app.execute(statement)
                 log.append("\(member.name): \(statement)")

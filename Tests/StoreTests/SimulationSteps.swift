@@ -109,13 +109,15 @@ extension Simulation {
         try app.execute("INSERT INTO fresh SELECT * FROM \(table.quotedName)")
         var other = table
         other.name = "fresh"
-        for _ in 0..<generator.below(4) {
+        for _ in 0..<generator.below(4) where app.isInTransaction {
             let statement = program.statement([other])
             log.append("\(members[index].name), in a rebuild of \(table.name): \(statement)")
             do { try app.execute(statement) } catch let error as SQLiteError
                 where error.isConstraint
             {}
         }
+        // OR ROLLBACK takes the new table back, too.
+        guard app.isInTransaction else { return }
         try app.execute("DROP TABLE \(table.quotedName)")
         try app.execute("ALTER TABLE fresh RENAME TO \(table.quotedName)")
         do {

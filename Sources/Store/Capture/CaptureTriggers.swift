@@ -265,14 +265,19 @@ extension CaptureTriggers {
     var hasVictims: String { "SELECT EXISTS(SELECT 1 FROM \(victims))" }
 
     var settleVictims: String {
+        """
+        INSERT INTO \(journal)(op, at, \(allList)) SELECT 3, at, \(allList) FROM \(victims) \
+        WHERE \(isGone) ORDER BY \(victims)._rowid_
+        """
+    }
+
+    var goneVictims: String { "SELECT count(*) FROM \(victims) WHERE \(isGone)" }
+
+    private var isGone: String {
         let isSame = key.map {
             "\(table).\(quotedIdentifier($0.column.name)) = \(victims).c\($0.position)"
         }
-        return """
-            INSERT INTO \(journal)(op, at, \(allList)) SELECT 3, at, \(allList) FROM \(victims) \
-            WHERE NOT EXISTS(SELECT 1 FROM \(table) WHERE \(isSame.joined(separator: " AND "))) \
-            ORDER BY \(victims)._rowid_
-            """
+        return "NOT EXISTS(SELECT 1 FROM \(table) WHERE \(isSame.joined(separator: " AND ")))"
     }
 
     var forgetVictims: String { "DELETE FROM \(victims)" }
