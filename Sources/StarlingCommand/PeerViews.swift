@@ -70,12 +70,17 @@ struct WaitView: ReplyView {
             return
         }
         if Self.showRefused(result, on: page) { return }
+        let waited = "Not in sync after \(Words.duration(result["waited_ms"]?.int ?? 0))"
+        guard result["peers"]?.int ?? 0 > 0 else {
+            page.print(
+                page.paint("\(waited): no peer is connected; see starling status", .warning))
+            return
+        }
         let behind = Words.count(result["behind"]?.int ?? 0, "change")
         let ahead = Words.grouped(result["ahead"]?.int ?? 0)
         page.print(
             page.paint(
-                "Not in sync after \(Words.duration(result["waited_ms"]?.int ?? 0)) with \(peers): "
-                    + "\(behind) to send, \(ahead) to receive.", .warning))
+                "\(waited) with \(peers): \(behind) to send, \(ahead) to receive.", .warning))
     }
 
     func exitCode(_ result: JSONValue) -> ExitCode {

@@ -123,12 +123,16 @@ import Darwin
     @Test func waitTellsWhetherItIsSynced() throws {
         let server = try ControlTestServer(home: home) { request in
             let isLong = request.arguments["timeout_ms"] == 60_000
+            let peers: JSONValue = request.arguments["timeout_ms"] == 1_000 ? 0 : 1
             return .replies([
                 .event(["progress": ["what": "Sending", "done": 1, "total": 2]]),
                 .result(
                     isLong
                         ? ["synced": true, "waited_ms": 5, "peers": 2, "behind": 0, "ahead": 0]
-                        : ["synced": false, "waited_ms": 1500, "peers": 1, "behind": 3, "ahead": 0]),
+                        : [
+                            "synced": false, "waited_ms": 1500, "peers": peers, "behind": 3,
+                            "ahead": 0,
+                        ]),
             ])
         }
         defer { server.stop() }
@@ -139,6 +143,10 @@ import Darwin
         #expect(
             bad.out == "Not in sync after 1 s with 1 connected peer: 3 changes to send, 0 to "
                 + "receive.\n")
+        let alone = harness.starling("wait", "--timeout", "1")
+        #expect(alone.code == .notSynced)
+        #expect(
+            alone.out == "Not in sync after 1 s: no peer is connected; see starling status\n")
     }
 
     @Test func aReaderThatGoesAwayEndsItQuietly() {

@@ -383,6 +383,7 @@ final class RelayService {
 
     private func reset(by cause: RetryEngine.ResetCause) {
         retry.reset(by: cause)
+        forwarder?.tryAtOnce()
         refusedCredentials = []
         lookAt = 0
         // A connection may have died without a sign, and TCP tries ever later: what waits is asked anew.

@@ -146,6 +146,10 @@ extension Forwarder {
         setbacks.until = now + backoff.milliseconds(doublings: count - limits.setbacksMax - 1)
     }
 
+    /// A person wants it now, or the network is another: a pause for a log that leads nowhere ends. One that
+    /// still does has the next, longer one.
+    package func tryAtOnce() { setbacks.until = .min / 2 }
+
     private static func entries(_ bytes: [UInt8]) -> [LogEntry]? {
         var entries: [LogEntry] = []
         var place = 0

@@ -17,6 +17,13 @@ import Testing
         cluster.relay.letGo(before: Int(snapshot.covers.number))
         cluster.relay.rollBack(to: cluster.relay.log.count, keepsSnapshots: true)
         #expect(requests(of: cluster, minutes: 30) < 200)
+        // Paused; a person asks.
+        let before = cluster.relay.requests
+        cluster.round()
+        #expect(cluster.relay.requests == before)
+        for member in cluster.members { member.forwarder.tryAtOnce() }
+        cluster.round()
+        #expect(cluster.relay.requests > before)
 
         // Nothing was lost: enrolled anew, the log is filled by those who have it all.
         cluster.relay.startAnew()
