@@ -124,9 +124,7 @@ struct NodeBedFaultTests {
 
     /// Name, salt and tag of the node that is announced with this address; nil when there is none.
     private func announced(_ address: String, _ cluster: BedCluster) async throws -> [String]? {
-        let answer = try await cluster.flock.run(
-            cluster.bed.machine(1) + ["avahi-browse", "-rptk", "_starling._tcp"])
-        let lines = answer.output.split(separator: "\n").map {
+        let lines = try await cluster.bed.browse(on: 1).split(separator: "\n").map {
             $0.split(separator: ";", omittingEmptySubsequences: false).map(String.init)
         }
         guard let line = lines.first(where: { $0.count > 9 && $0[0] == "=" && $0[7] == address })

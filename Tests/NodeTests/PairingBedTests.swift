@@ -72,9 +72,7 @@ import Testing
         try await ann.start()
         func said(_ isInviting: Bool, _ when: String) async throws {
             try await flock.until("\(isInviting ? "an" : "no") invitation is announced \(when)") {
-                let seen = try await flock.run(
-                    bed.machine(2) + ["avahi-browse", "-rptk", "_starling._tcp"]
-                ).output
+                let seen = try await bed.browse(on: 2)
                 return seen.contains("salt=") && seen.contains("inv=") == isInviting
             }
         }
@@ -133,16 +131,15 @@ import Testing
         try await bob.shows("SELECT title FROM jobs", "roof")
 
         // It is said only while it is so.
-        let all = bed.machine(2) + ["avahi-browse", "-rptk", "_starling._tcp"]
         try await flock.until("nobody is open any more") {
-            let said = try await flock.run(all).output
+            let said = try await bed.browse(on: 2)
             return said.contains("salt=") && !said.contains("ask=")
         }
         // Of two that are open nobody knows which is meant.
         let two = [try await Inviting(ann, in: flock), try await Inviting(eve, in: flock)]
         try await flock.until("both are open") {
             Set(
-                try await flock.run(all).output.split(separator: "\n").filter {
+                try await bed.browse(on: 2).split(separator: "\n").filter {
                     $0.hasPrefix("=") && $0.contains("ask=")
                 }.compactMap { $0.split(separator: ";").dropFirst(3).first }
             ).count == 2
@@ -164,10 +161,8 @@ import Testing
     ) async throws -> [String] {
         var found: Set<String> = []
         try await flock.until("two nodes are announced") {
-            let answer = try await flock.run(
-                bed.machine(2) + ["avahi-browse", "-rptk", "_starling._tcp"])
             found = Set(
-                answer.output.split(separator: "\n").filter { $0.hasPrefix("=") }.map { line in
+                try await bed.browse(on: 2).split(separator: "\n").filter { $0.hasPrefix("=") }.map { line in
                     let parts = line.split(separator: ";", omittingEmptySubsequences: false)
                     return parts.count > 9 ? "\(parts[3]) \(parts[9])" : "\(line)"
                 })

@@ -42,6 +42,13 @@ final class NodeBed {
     /// What to put before a program that shall run on a machine; machines count from 1.
     func machine(_ number: Int) -> [String] { inside(["exec", "\(number)"]) }
 
+    /// What a machine sees of Starling's services, as `avahi-browse` prints it. It waits for ever for a service
+    /// that goes while it looks it up: what it has said within ten seconds counts, and callers ask again.
+    func browse(on machine: Int) async throws -> String {
+        let browse = ["timeout", "10", "avahi-browse", "-rptk", "_starling._tcp"]
+        return try await flock.run(self.machine(machine) + browse).output
+    }
+
     /// Segments that machines had to send again.
     func retransmissions(on machine: Int) async throws -> Int {
         let answer = try await flock.run(inside(["exec", "\(machine)", "cat", "/proc/net/snmp"]))
