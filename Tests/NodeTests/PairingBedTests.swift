@@ -161,8 +161,9 @@ import Testing
     ) async throws -> [String] {
         var found: Set<String> = []
         try await flock.until("two nodes are announced") {
+            let lines = try await bed.browse(on: 2).split(separator: "\n")
             found = Set(
-                try await bed.browse(on: 2).split(separator: "\n").filter { $0.hasPrefix("=") }.map { line in
+                lines.filter { $0.hasPrefix("=") }.map { line in
                     let parts = line.split(separator: ";", omittingEmptySubsequences: false)
                     return parts.count > 9 ? "\(parts[3]) \(parts[9])" : "\(line)"
                 })
