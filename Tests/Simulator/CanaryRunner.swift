@@ -17,32 +17,57 @@ struct CanaryRunner {
 
     init(_ options: Options) { self.options = options }
 
-    /// The exit code: 1 when a canary survived.
+    /// The exit code: 1 when a canary survived. All of them in processes of their own, as many at once as
+    /// the options say; or the one that they name.
     func run() -> Int32 {
-        var survivors: [Canary] = []
-        for canary in Canary.allCases {
-            let started = monotonicMilliseconds()
-            let limit = Int64(options.minutes ?? 10) * 60_000
-            var seed: UInt64 = 0
-            var caught: String?
-            while caught == nil, monotonicMilliseconds() - started < limit {
-                caught = failure(of: canary, seed: seed)
-                seed += 1
-            }
-            let seconds = (monotonicMilliseconds() - started) / 100
-            if let caught {
-                print(
-                    "\(canary.rawValue): caught by seed \(seed - 1) in \(seconds / 10)."
-                        + "\(seconds % 10) s: \(caught)"
-                )
-            } else {
-                survivors.append(canary)
-                print("\(canary.rawValue): NOT CAUGHT by \(seed - 1) seeds in \(seconds / 10) s")
-            }
-            fflush(nil)
+        if let canary = options.canary { return isCaught(canary) ? 0 : 1 }
+        var running = 0
+        var survivors = 0
+        func collect() {
+            var status: Int32 = 0
+            while waitpid(-1, &status, 0) < 0 {}
+            running -= 1
+            if status != 0 { survivors += 1 }
         }
-        print("\(Canary.allCases.count - survivors.count) canaries caught, \(survivors.count) not")
-        return survivors.isEmpty ? 0 : 1
+        for canary in Canary.allCases {
+            if running >= options.jobs { collect() }
+            var words = ["starling-sim", "--canaries", "--canary", canary.rawValue]
+            words += ["--minutes", "\(options.minutes ?? 10)"]
+            start(words)
+            running += 1
+        }
+        while running > 0 { collect() }
+        print("\(Canary.allCases.count - survivors) canaries caught, \(survivors) not")
+        return survivors == 0 ? 0 : 1
+    }
+
+    private func start(_ words: [String]) {
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+        arguments.append(nil)
+        defer { for argument in arguments { free(argument) } }
+        var pid: pid_t = 0
+        guard posix_spawn(&pid, "/proc/self/exe", nil, nil, arguments, environ) == 0 else {
+            complain("cannot start a process")
+            exit(70)
+        }
+    }
+
+    private func isCaught(_ canary: Canary) -> Bool {
+        let started = monotonicMilliseconds()
+        let limit = Int64(options.minutes ?? 10) * 60_000
+        var seed: UInt64 = 0
+        var caught: String?
+        while caught == nil, monotonicMilliseconds() - started < limit {
+            caught = failure(of: canary, seed: seed)
+            seed += 1
+        }
+        let tenths = (monotonicMilliseconds() - started) / 100
+        let time = "\(tenths / 10).\(tenths % 10) s"
+        print(
+            caught.map { "\(canary.rawValue): caught by seed \(seed - 1) in \(time): \($0)" }
+                ?? "\(canary.rawValue): NOT CAUGHT by \(seed - 1) seeds in \(time)")
+        fflush(nil)
+        return caught != nil
     }
 
     /// What must happen for the broken rule to matter at all.

@@ -23,8 +23,9 @@ import Darwin
               stands for the directed scenarios. Without --nodes and --steps each seed draws its
               own size. Ends with 1 when a seed failed
           starling-sim --canaries [--jobs J] [--minutes T]
-              breaks each rule of the design in turn (debug builds only); ends with 1 when one of
-              them is not caught within T minutes of one core (10)
+              breaks each rule of the design in turn (not in release builds of the product), J at once;
+              ends with 1 when one of them is not caught within T minutes (10); with --canary NAME
+              only that one
           starling-sim … --canary NAME
               a run with this rule broken
           starling-sim … --members | --no-members
