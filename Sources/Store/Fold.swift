@@ -108,12 +108,12 @@ extension Replica {
     /// Whether anything of the table is to be folded. A row that went because another took its rowid leaves
     /// no entry, only that it may have gone.
     private func hasJournalEntry(_ entry: TableEntry, in connection: Connection) throws -> Bool {
-        let victims = isBroken(.victimsAloneMissed) ? [] : [Capture.victimTable(id: entry.id)]
-        return try ([Capture.journalTable(id: entry.id)] + victims).contains { table in
-            let probe = try connection.cached("SELECT 1 FROM \(table) LIMIT 1")
-            defer { probe.reset() }
-            return try probe.step()
-        }
+        let victims = " UNION ALL SELECT 1 FROM \(Capture.victimTable(id: entry.id))"
+        let probe = try connection.cached(
+            "SELECT 1 FROM \(Capture.journalTable(id: entry.id))"
+                + "\(isBroken(.victimsAloneMissed) ? "" : victims) LIMIT 1")
+        defer { probe.reset() }
+        return try probe.step()
     }
 
     /// Folds what exceeds one transaction before another kind of work begins.
