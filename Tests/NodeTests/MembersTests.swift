@@ -54,8 +54,10 @@ import Testing
         try await bob.stop()
         try await ann.sql("INSERT INTO jobs VALUES('a2','while bob is away')")
         try await red.shows("SELECT title FROM jobs WHERE id='a2'", "while bob is away")
-        let away = try await red.status()["peers"]?.array?.first { $0["name"] == "bob" }
-        #expect(away?["behind"] == 0 && away?["state"] != "connected", "\(away ?? .null)")
+        try await flock.until("red sees that bob is away, and nothing waits for it") {
+            let away = try await red.status()["peers"]?.array?.first { $0["name"] == "bob" }
+            return away?["behind"] == 0 && away?["state"] != "connected"
+        }
         let at = try await ann.status()["peers"]?.array?.first { $0["name"] == "bob" }
         #expect(at?["behind"] == 1, "\(at ?? .null)")
         try await bob.start(peers: [ann])

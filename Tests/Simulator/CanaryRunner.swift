@@ -31,25 +31,13 @@ struct CanaryRunner {
         }
         for canary in Canary.allCases {
             if running >= options.jobs { collect() }
-            var words = ["starling-sim", "--canaries", "--canary", canary.rawValue]
-            words += ["--minutes", "\(options.minutes ?? 10)"]
-            start(words)
+            let minutes = "\(options.minutes ?? 10)"
+            _ = spawnSelf(["--canaries", "--canary", canary.rawValue, "--minutes", minutes])
             running += 1
         }
         while running > 0 { collect() }
         print("\(Canary.allCases.count - survivors) canaries caught, \(survivors) not")
         return survivors == 0 ? 0 : 1
-    }
-
-    private func start(_ words: [String]) {
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-        arguments.append(nil)
-        defer { for argument in arguments { free(argument) } }
-        var pid: pid_t = 0
-        guard posix_spawn(&pid, "/proc/self/exe", nil, nil, arguments, environ) == 0 else {
-            complain("cannot start a process")
-            exit(70)
-        }
     }
 
     private func isCaught(_ canary: Canary) -> Bool {

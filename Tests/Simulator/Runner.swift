@@ -119,17 +119,7 @@ final class Runner {
         posix_spawn_file_actions_addopen(
             &actions, 1, run.output, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
-        let words = ["starling-sim"] + run.arguments
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-        arguments.append(nil)
-        defer { for argument in arguments { free(argument) } }
-        var pid: pid_t = 0
-        let code = posix_spawn(&pid, "/proc/self/exe", &actions, nil, arguments, environ)
-        guard code == 0 else {
-            complain("cannot start a process: \(code)")
-            exit(70)
-        }
-        running[pid] = run
+        running[spawnSelf(run.arguments, &actions)] = run
     }
 
     /// Waits for one process to end.
@@ -242,4 +232,19 @@ final class Runner {
         else { return "unknown" }
         return String(decoding: bytes.filter { $0 > 32 }, as: UTF8.self)
     }
+}
+
+/// Starts this program once more.
+func spawnSelf(
+    _ words: [String], _ actions: UnsafePointer<posix_spawn_file_actions_t>? = nil
+) -> pid_t {
+    var arguments = (["starling-sim"] + words).map { strdup($0) } + [nil]
+    defer { for argument in arguments { free(argument) } }
+    var pid: pid_t = 0
+    let code = posix_spawn(&pid, "/proc/self/exe", actions, nil, &arguments, environ)
+    guard code == 0 else {
+        complain("cannot start a process: \(code)")
+        exit(70)
+    }
+    return pid
 }

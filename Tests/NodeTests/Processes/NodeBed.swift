@@ -42,8 +42,8 @@ final class NodeBed {
     /// What to put before a program that shall run on a machine; machines count from 1.
     func machine(_ number: Int) -> [String] { inside(["exec", "\(number)"]) }
 
-    /// What a machine sees of Starling's services, as `avahi-browse` prints it. It waits for ever for one
-    /// that goes while it looks it up: what it has said within ten seconds counts, and callers ask again.
+    /// What a machine sees of Starling's services, as `avahi-browse` prints it, which was once seen not to
+    /// end within 120 s: what it has said within ten seconds counts, and callers ask again.
     func browse(on machine: Int) async throws -> String {
         let browse = ["timeout", "10", "avahi-browse", "-rptk", "_starling._tcp"]
         return try await flock.run(self.machine(machine) + browse).output
