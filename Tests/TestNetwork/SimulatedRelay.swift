@@ -114,7 +114,8 @@ package final class SimulatedRelay {
         snapshots = kept.map { (position(Int($0.covers.number)), $0.bytes) }
     }
 
-    package func letGo(before number: Int) { first = number }
+    /// Never beyond its end, which may have been cut off since that snapshot.
+    package func letGo(before number: Int) { first = min(number, log.count) }
 
     package func put(_ entry: LogEntry) { log.append(Held(entry: entry)) }
 
