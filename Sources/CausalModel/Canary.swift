@@ -30,7 +30,7 @@
     case listedReaderOutranked, earlierCopyForgotten, unheardKept, copyGoesOnPastFloor
     case contextsForgotten, removedForgotten, readerServes
     // The relay.
-    case gapInLogTaken, mixedRowsLeftOut
+    case gapInLogTaken, mixedRowsLeftOut, hiddenNewsLeftOut
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent, victimsAloneMissed

@@ -302,7 +302,7 @@ final class DeltaReader: DeltaSource {
             }
             let heads = Replica.heads(row.kernel)
             if current.isMixed {
-                guard isNextMixed(row.kernel, heads, at: dot) else { continue }
+                guard isNextMixed(row, heads, at: dot) else { continue }
             } else if heads.contains(where: { head in
                 head.origin < current.origin && scans.contains { !$0.isMixed && $0.has(head) }
             }) {
@@ -316,9 +316,9 @@ final class DeltaReader: DeltaSource {
     }
 
     /// Whether a row is to be told at a dot beyond the vector: at the greatest such of it, when it has news
-    /// that the vector covers. When the delta is resumed among these rows, all are told again: their last
-    /// dots may have changed since.
-    private func isNextMixed(_ kernel: Kernel, _ heads: [Dot], at dot: Dot) -> Bool {
+    /// that the vector covers, or may have had. When the delta is resumed among these rows, all are told
+    /// again: their last dots may have changed since.
+    private func isNextMixed(_ row: Row, _ heads: [Dot], at dot: Dot) -> Bool {
         let snapshot = header.snapshot
         let last = heads.filter { !snapshot.contains($0) }.max {
             ($0.origin, $0.number) < ($1.origin, $1.number)
@@ -326,7 +326,18 @@ final class DeltaReader: DeltaSource {
         // Some other change of it is looked at before these rows.
         let isTold = heads.contains { head in scans.contains { !$0.isMixed && $0.has(head) } }
         return last == dot && !isTold
-            && kernel.writes.contains { !base.contains($0.dot) && snapshot.contains($0.dot) }
+            && (row.kernel.writes.contains { !base.contains($0.dot) && snapshot.contains($0.dot) }
+                || mayHideNews(row) && !isBroken(.hiddenNewsLeftOut))
+    }
+
+    /// Whether a change beyond the base that the vector covers may be gone from the row, replaced by one beyond
+    /// the vector: a reader that is told the vector must not keep what that change had replaced. Whoever
+    /// replaced it had seen it, and so has the row. Once told, the base is as far.
+    private func mayHideNews(_ row: Row) -> Bool {
+        guard let context = row.context else { return !base.covers(header.snapshot) }
+        return context.entries.contains { seen in
+            base[seen.origin] < min(seen.number, header.snapshot[seen.origin])
+        }
     }
 
     func close() {

@@ -17,7 +17,7 @@ enum Directed {
             + listedReaderOutranked() + earlierCopyForgotten() + unheardKept()
             + gapInLogTaken() + mixedRowsLeftOut() + unlistedKept()
             + copyGoesOnPastFloor() + contextsForgotten() + removedForgotten() + readerServes()
-            + victimsAloneMissed()
+            + victimsAloneMissed() + hiddenNewsLeftOut()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put

@@ -74,4 +74,49 @@ extension Directed {
         let rows = try Connection(path: folder.file("third")).query("SELECT a FROM t WHERE id = 1")
         return rows == [[.string("kept")]] ? [] : ["of a row that the log was told of are \(rows)"]
     }
+    /// Seed 10060391. What replaced a change stands beyond the vector of who tells the log; the change itself is
+    /// seen by nobody any more, and what it had replaced must go all the same.
+    static func hiddenNewsLeftOut() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.deleteWins, folder, ["SELECT 1", "SELECT 1"])
+        let app = try Connection(path: folder.file("zero"))
+        // The first delete reaches the second; of what follows it gets the rows, and not the end.
+        try app.execute("DELETE FROM t WHERE id = 1")
+        try pair[0].fold()
+        let told = pair[0].vector
+        try app.execute("INSERT INTO t VALUES(1, 'again', 2); INSERT INTO t VALUES(2, 'b', 1)")
+        try pair[0].fold()
+        let reader = try replica("reader", in: folder, 3)
+        _ = try reader.adoptSchema(try pair[0].schemaDescription())
+        try reader.finishScans()
+        try tellLog(of: pair[1], to: reader)
+        let base = pair[1].vector
+        guard let half = try pair[0].openDelta(base: base, resume: nil) else {
+            return ["there is nothing to tell"]
+        }
+        while let chunk = try half.next() { _ = try pair[1].apply(chunk, of: half.header) }
+        half.close()
+        // Some other peer says that all up to the delete is here.
+        let header = DeltaHeader(
+            source: pair[0].origin, base: base, snapshot: told, rows: 0, bytes: 0)
+        _ = try pair[1].finish(header)
+        try tellLog(of: pair[1], to: reader)
+        let shown = try Connection(path: folder.file("reader"))
+            .query("SELECT a FROM t WHERE id = 1")
+        let isWhole = try reader.summary().isWhole
+        guard reader.vector == pair[1].vector else { return ["the log did not tell all"] }
+        return shown == [[.string("kept")]] && isWhole
+            ? ["a reader of the log claims to be whole and shows what was deleted"] : []
+    }
+
+    /// Appends what a reader lacks of a replica, and reads it.
+    private static func tellLog(of replica: Replica, to reader: Replica) throws {
+        guard
+            let log = try replica.openLogDelta(
+                base: reader.vector, resume: nil, isCoveredOnly: true)
+        else { return }
+        while let chunk = try log.next() { _ = try reader.apply(chunk, of: log.header) }
+        _ = try reader.finish(log.header)
+        log.close()
+    }
 }
