@@ -330,9 +330,9 @@ final class DeltaReader: DeltaSource {
                 || mayHideNews(row) && !isBroken(.hiddenNewsLeftOut))
     }
 
-    /// Whether a change beyond the base that the vector covers may be gone from the row, replaced by one beyond
-    /// the vector: a reader that is told the vector must not keep what that change had replaced. Whoever
-    /// replaced it had seen it, and so has the row. Once told, the base is as far.
+    /// Whether a change beyond the base that the vector covers may be gone from the row, replaced by one
+    /// beyond the vector: a reader that is told the vector must not keep what that change had replaced.
+    /// Whoever replaced it had seen it, and so has the row. Once told, the base is as far.
     private func mayHideNews(_ row: Row) -> Bool {
         guard let context = row.context else { return !base.covers(header.snapshot) }
         return context.entries.contains { seen in

@@ -74,8 +74,8 @@ extension Directed {
         let rows = try Connection(path: folder.file("third")).query("SELECT a FROM t WHERE id = 1")
         return rows == [[.string("kept")]] ? [] : ["of a row that the log was told of are \(rows)"]
     }
-    /// Seed 10060391. What replaced a change stands beyond the vector of who tells the log; the change itself is
-    /// seen by nobody any more, and what it had replaced must go all the same.
+    /// Seed 10060391. What replaced a change stands beyond the vector of who tells the log; the change itself
+    /// is seen by nobody any more, and what it had replaced must go all the same.
     static func hiddenNewsLeftOut() throws -> [String] {
         let folder = TemporaryDirectory()
         let pair = try pair(.deleteWins, folder, ["SELECT 1", "SELECT 1"])
