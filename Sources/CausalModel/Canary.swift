@@ -28,7 +28,8 @@
     case forgottenDeleteMet, collectedComesBack, heardIssuedAgain, copyWithoutFloor
     case copyOfRemovedCounts, unseenDecides, copyOfAnyTaken, unlistedKept, believedBornAnew
     case listedReaderOutranked, earlierCopyForgotten, unheardKept, copyGoesOnPastFloor
-    case contextsForgotten, removedForgotten, readerServes
+    case contextsForgotten, removedForgotten, readerServes, unknownToCopyHeard
+    case believedGoneUnsaid
     // The relay.
     case gapInLogTaken, mixedRowsLeftOut, hiddenNewsLeftOut
     // Defects that the simulator found.

@@ -2,6 +2,7 @@
 // replica has.
 
 internal import CausalModel
+internal import Codec
 internal import SQLite
 internal import Values
 
@@ -40,6 +41,7 @@ extension Replica {
         }
         let list = mentioned.map(String.init).joined(separator: ",")
         let after = try settled()
+        let telling = try tellingOrigins(joining)
         let found = try connection.query(
             """
             SELECT tbl, key FROM _starling_row
@@ -52,7 +54,7 @@ extension Replica {
             guard case .integer(let id) = row[0], case .blob(let key) = row[1] else { continue }
             last = (id, key)
             guard let entry = tables[id] else { continue }
-            try settleUnmentioned(entry, key: key, joining)
+            try settleUnmentioned(entry, key: key, joining, telling)
         }
         try Bookkeeping.setMeta("settled_table", .integer(last.table), in: connection)
         try Bookkeeping.setMeta("settled_key", .blob(last.key), in: connection)
@@ -66,7 +68,9 @@ extension Replica {
         return (id, key)
     }
 
-    private func settleUnmentioned(_ entry: TableEntry, key: [UInt8], _ joining: Joining) throws {
+    private func settleUnmentioned(
+        _ entry: TableEntry, key: [UInt8], _ joining: Joining, _ telling: Set<Origin>
+    ) throws {
         guard let old = try loadCaptured(entry, key: key) else { return }
         if old.isHollow { throw StoreError.hollow(entry) }
         var row = old
@@ -85,7 +89,7 @@ extension Replica {
             return try forget(entry, key: key, old: old)
         }
         // What others will tell waits for them as half received: their deletes have not seen a new dot.
-        let waiting = isBroken(.heardIssuedAgain) ? [] : activeOrigins.subtracting(lostOrigins)
+        let waiting = isBroken(.heardIssuedAgain) ? [] : telling
         let isWaiting = { !joining.copied.contains($0) && waiting.contains($0.origin) }
         let beyond = old.kernel.writes.map(\.dot).filter { !joining.copied.contains($0) }
         guard !beyond.allSatisfy(isWaiting) else {
@@ -94,6 +98,31 @@ extension Replica {
             return try save(entry, key: key, old: old, row: row)
         }
         try issue(entry, key: key, old: old) { !isWaiting($0.dot) }
+    }
+
+    /// Origins of members that take part, and will tell what is theirs: by the copy. Whoever let in one of
+    /// whom it says nothing may have been removed by then, and those who made the copy have collected
+    /// without asking that one.
+    private func tellingOrigins(_ joining: Joining) throws -> Set<Origin> {
+        let telling = activeOrigins.subtracting(lostOrigins)
+        guard let copiedColumn, !joining.began.isEmpty, !isBroken(.unknownToCopyHeard) else {
+            return telling
+        }
+        let known = try keysOfCopy(copiedColumn.table, joining)
+        return telling.filter { knownAuthors[$0].map { known.contains([.string($0)]) } ?? false }
+    }
+
+    /// The keys of a table's rows of which the copy says anything.
+    private func keysOfCopy(_ table: String, _ joining: Joining) throws -> Set<[Value]> {
+        guard let entry = self.table(named: table) else { return [] }
+        let keys = try connection.query(
+            "SELECT key FROM _starling_row WHERE tbl = ?1", [.integer(entry.id)])
+        return try keys.reduce(into: []) { found, row in
+            guard case .blob(let key) = row[0], let row = try load(entry, key: key),
+                row.kernel.writes.contains(where: { joining.copied.contains($0.dot) })
+            else { return }
+            found.insert(try decodeKey(key))
+        }
     }
 
     /// Origins of which what lies beyond the copy comes from nobody else.
@@ -131,7 +160,8 @@ extension Replica {
         let provisional = Set(joining.abandoned + [joining.provisional])
         // Who takes part tells its own. The copy's source may know of nobody else who wrote what was here.
         let had = isBroken(.unheardKept) ? [] : joining.former.entries.map(\.origin)
-        let lost = lostOrigins.union(Set(had).subtracting(activeOrigins).subtracting([origin]))
+        let telling = try tellingOrigins(joining)
+        let lost = lostOrigins.union(Set(had).subtracting(telling).subtracting([origin]))
         var count = 0
         for past in lost.sorted() where count < bounds.foldEntriesMax {
             let beyond = provisional.contains(past) ? 0 : joining.copied[past]
@@ -165,7 +195,8 @@ extension Replica {
         let rest = Kernel(writes: old.kernel.writes.filter { !isLost($0) })
         let isReplacing = entry.policy == .addWins && lost.contains(where: \.isPresent)
         let believed = believedColumns(entry, rest)
-        let writes = old.kernel.writes.map { write in
+        let given = vector[origin]
+        var writes = old.kernel.writes.map { write in
             var write = write
             guard isLost(write) || rest.isDeleted && !isBroken(.forgottenDeleteMet) else {
                 return write
@@ -184,6 +215,9 @@ extension Replica {
             if !write.isDead { write.dot = nextSettledDot() }
             return write
         }
+        if let believed, vector[origin] == given, !isBroken(.believedGoneUnsaid) {
+            confirm(believed, &writes, &seen)
+        }
         row.kernel = Kernel(writes: writes)
         guard row.kernel != old.kernel else { return false }
         for own in joining.map({ $0.abandoned + [$0.provisional] }) ?? [] { seen[own] = 0 }
@@ -192,6 +226,19 @@ extension Replica {
         try noteTouched(entry, key: key, old: old, row: row)
         try save(entry, key: key, old: old, row: row)
         return true
+    }
+
+    /// All that was lost of a row went for what the copy brought: that has a new number, or nobody who has it
+    /// would hear that the rest is gone.
+    private func confirm(
+        _ believed: ColumnSet, _ writes: inout [Write], _ seen: inout VersionVector
+    ) {
+        for place in writes.indices
+        where writes[place].values.contains(where: { believed.contains($0.column) }) {
+            let dot = writes[place].dot
+            seen[dot.origin] = max(seen[dot.origin], dot.number)
+            writes[place].dot = nextSettledDot()
+        }
     }
 
     /// The columns of a row in which what the copy brought stands alone; nil for none.

@@ -17,7 +17,8 @@ enum Directed {
             + listedReaderOutranked() + earlierCopyForgotten() + unheardKept()
             + gapInLogTaken() + mixedRowsLeftOut() + unlistedKept()
             + copyGoesOnPastFloor() + contextsForgotten() + removedForgotten() + readerServes()
-            + victimsAloneMissed() + hiddenNewsLeftOut()
+            + victimsAloneMissed() + hiddenNewsLeftOut() + unknownToCopyHeard()
+            + believedGoneUnsaid()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put

@@ -89,4 +89,78 @@ extension Directed {
         return after.digest != before.digest && after.vector != before.vector
             ? [] : ["a row went, and nothing was told of it"]
     }
+    /// Seed 10070001. Somebody let this replica in, and another one, who had been removed by then: those that
+    /// its copy is from know nothing of the other, and have collected without it.
+    static func unknownToCopyHeard() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["SELECT 1", "SELECT 1"])
+        let (source, late) = (pair[0], pair[1])
+        let lateApp = try Connection(path: folder.file("one"))
+        try lateApp.execute("CREATE TABLE members(node TEXT PRIMARY KEY NOT NULL, origin TEXT)")
+        _ = try late.track(["members"], policy: .deleteWins)
+        try late.finishScans()
+        let other = try replica("other", in: folder, 3)
+        _ = try other.adoptSchema(try late.schemaDescription())
+        try other.finishScans()
+        try lateApp.execute("INSERT INTO members VALUES('other', '\(other.origin.hex)')")
+        try send(late, other)
+        try Connection(path: folder.file("other")).execute("UPDATE t SET a = 'unheard'")
+        try other.fold()
+        try send(other, late)
+        try Connection(path: folder.file("zero")).execute("DELETE FROM t")
+        try collect(source, after: source)
+        guard !source.floor.isEmpty else { return ["nothing was collected"] }
+        late.copiedColumn = ("members", "origin")
+        try late.noteAuthor(other.origin, node: "other")
+        late.activeOrigins = [source.origin, other.origin]
+        try late.beginJoining(because: "a scenario")
+        try send(source, late)
+        try late.settleJoining()
+        try send(late, source)
+        let rows = try Connection(path: folder.file("zero")).query("SELECT a FROM t")
+        guard rows == [[.string("unheard")]] else { return ["a change is lost: \(rows)"] }
+        return source.problems["invariant"].map { [$0] } ?? []
+    }
+
+    /// Seed 10071049. The word of an earlier life goes for that of the copy: whoever has both hears of it.
+    static func believedGoneUnsaid() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let names = ["source", "late", "third"]
+        var apps: [Connection] = []
+        var replicas: [Replica] = []
+        for (index, name) in names.enumerated() {
+            let one = try replica(name, in: folder, UInt64(index + 1))
+            apps.append(try Connection(path: folder.file(name)))
+            try apps[index].execute("CREATE TABLE t(node TEXT PRIMARY KEY NOT NULL, origin)")
+            _ = try one.track(["t"])
+            try one.finishScans()
+            replicas.append(one)
+        }
+        let (source, late, third) = (replicas[0], replicas[1], replicas[2])
+        try apps[0].execute("INSERT INTO t VALUES('late', ''), ('third', '')")
+        for other in [late, third] { try send(source, other) }
+        try apps[1].execute("UPDATE t SET origin = 'believed' WHERE node = 'late'")
+        try send(late, third)
+        // The delete takes the row from the word, and leaves its value.
+        try apps[2].execute("DELETE FROM t WHERE node = 'late'")
+        try third.fold()
+        try send(third, late)
+        try apps[0].execute("UPDATE t SET origin = 'copied' WHERE node = 'late'")
+        try source.fold()
+        try send(source, third)
+        late.copiedColumn = ("t", "origin")
+        try late.noteAuthor(third.origin, node: "third")
+        late.activeOrigins = [source.origin, third.origin]
+        late.endedOrigins = [late.origin]
+        try late.beginJoining(because: "a scenario")
+        try send(source, late)
+        try late.settleJoining()
+        for _ in 0..<2 {
+            try send(late, third)
+            try send(third, late)
+        }
+        let (one, two) = (try late.summary(), try third.summary())
+        guard one.vector == two.vector else { return ["they do not tell each other all"] }
+        return one.digest == two.digest ? [] : ["a word that went is gone in one place alone"]
+    }
 }

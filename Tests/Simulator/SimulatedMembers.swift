@@ -136,6 +136,15 @@ final class SimulatedMembers {
     }
 }
 
+extension Machine {
+    /// Whether its file has a row of that member.
+    func lists(_ node: String) -> Bool {
+        enterApp()
+        let found = try? lax?.first("SELECT 1 FROM members WHERE node = '\(node)'")
+        return found != nil
+    }
+}
+
 extension Simulation {
     /// Of two nodes the one with the lesser id decides: sometimes that is not the founder.
     var founder: Machine { machines[plan.isFounderLast ? foundingCount - 1 : 0] }
@@ -192,12 +201,14 @@ extension Simulation {
         let other = others[generator.below(others.count)]
         let left = members.filter { $0 !== other }
         let machine = left[generator.below(left.count)]
+        // Whom it does not know it cannot remove.
+        guard machine.lists(other.name) else { return }
         note("\(machine.name) removes \(other.name)")
         other.isRemoved = true
         changeMembers("DELETE FROM members WHERE node = '\(other.name)'", at: machine)
     }
 
-    /// Those of whom nobody was told that they are removed.
+    /// Those that somebody who knew them did not remove.
     var members: [Machine] { machines.filter { !$0.isRemoved } }
 
     /// The founder makes a member a reader, or a writer again.
