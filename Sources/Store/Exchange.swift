@@ -67,6 +67,9 @@ package struct DeltaHeader: Sendable, Equatable {
     /// Of a copy, which is a delta from nothing: what was collected at the sender, so that no row of the copy
     /// says that it is deleted. Empty in any other.
     package var floor = VersionVector()
+    /// Of a copy that comes with the log of a relay: the snapshot that its first rows were from. Of others
+    /// the store remembers it.
+    package var began: VersionVector?
 
     package init(
         source: Origin, base: VersionVector, snapshot: VersionVector, rows: Int, bytes: Int

@@ -169,6 +169,7 @@ extension Replica {
             joining?.hasBegun = true
             try saveJoining()
         }
+        guard header.began == nil else { return }
         // One that begins anew brings all its rows again, and what came before counts no more.
         let action = header.isFromStart ? "REPLACE" : "IGNORE"
         try connection.run(
@@ -193,7 +194,8 @@ extension Replica {
             throw StoreError(
                 .invalidDelta, "a copy lacks rows that its sender has not seen deleted")
         }
-        let began = header.isFromStart ? nil : try copyBegan(from: header.source)
+        let noted = header.isFromStart ? nil : try copyBegan(from: header.source)
+        let began = header.began ?? noted
         joining.phase = .settling
         joining.copied = header.snapshot
         joining.began = began ?? header.snapshot

@@ -14,6 +14,8 @@ package protocol LogReplica: SyncReplica {
     var vector: VersionVector { get }
     var origin: Origin { get }
     var floor: VersionVector { get }
+    /// It waits for a copy, or settles what that did not bring.
+    var isJoining: Bool { get }
 
     /// A delta of what the vector covers beyond `base`: rows of transfers that are still under way stay out,
     /// if `isCoveredOnly`.
@@ -85,6 +87,7 @@ extension Replica: LogReplica {
             hasVisibleChange = false
             let before = origin
             let rows = try chunk.map { try join($0, header) } ?? 0
+            try noteCopyBegan(header)
             if isEnd { try end(header) }
             try save(notes, logVector)
             return ApplyOutcome(

@@ -82,7 +82,7 @@ extension SyncEngine {
             return true
         }
         // Two that do not know of each other may send this replica from one to the other without end.
-        if mayBeSent(by: peer, now) {
+        if mayBeSent(by: peer.peerNode, now) {
             try rejoin(because: late.message, sentBy: peer.node, now)
         } else {
             // Not as out of date: whoever hears that takes a copy itself.

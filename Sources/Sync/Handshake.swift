@@ -190,12 +190,12 @@ extension SyncEngine {
     }
 
     /// Whether a peer may send this replica for a copy: not more often than a member goes astray.
-    func mayBeSent(by peer: PeerLink, _ now: Milliseconds) -> Bool {
-        let recent = (sentAt[peer.peerNode] ?? []).filter {
+    func mayBeSent(by node: String, _ now: Milliseconds) -> Bool {
+        let recent = (sentAt[node] ?? []).filter {
             now - $0 < SyncLimits.sentForCopyWindowMilliseconds
         }
         guard recent.count < SyncLimits.originChangesMax else { return false }
-        sentAt[peer.peerNode] = recent + [now]
+        sentAt[node] = recent + [now]
         return true
     }
 
@@ -207,7 +207,7 @@ extension SyncEngine {
         if goodbye.code == .originClash, let own, origin == own.origin, mayEndOrigin(peer, now) {
             try rejoin(because: goodbye.text, now)
         } else if goodbye.code == .outOfDate, own?.isJoining == false,
-            membership?()?.origins != nil, !prevails(over: peer), mayBeSent(by: peer, now)
+            membership?()?.origins != nil, !prevails(over: peer), mayBeSent(by: peer.peerNode, now)
         {
             try rejoin(because: goodbye.text, sentBy: peer.node, now)
         }

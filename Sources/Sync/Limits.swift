@@ -56,6 +56,8 @@ package enum SyncLimits {
     package static let standingGraceMilliseconds: Milliseconds = 2_000
     /// How long who is out of date for one peer waits for that one to serve the copy.
     package static let copyWantedMilliseconds: Milliseconds = 10_000
+    /// The same for a copy that comes with the log of a relay.
+    package static let logCopyWantedMilliseconds: Milliseconds = 60_000
     /// Between saying that the group may go on from this file, and doing it.
     package static let leadGraceMilliseconds: Milliseconds = 2_000
     /// Between two notes that one peer has joined, and between looks at one's own standing after one.

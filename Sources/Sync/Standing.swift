@@ -15,16 +15,33 @@ enum Standing {
     case outdated
 }
 
+/// What a member says of how it takes part.
+struct Claim {
+    var origin: Origin
+    var joined: Dot?
+    var continued: [Origin]
+    /// It has nothing yet.
+    var isEmpty = false
+}
+
 extension SyncEngine {
     // MARK: Peers
 
     /// How `peer` stands, by the list of members; by its own word where the list here cannot know yet.
     func standing(of peer: PeerLink) -> Standing {
-        guard let known = membership?(), let origins = known.origins, let own,
-            let stated = peer.session.stated
+        guard let known = membership?(), known.origins != nil, let stated = peer.session.stated
         else { return .joined }
-        let node = peer.node
-        if peer.isLate { return .outdated }
+        if peer.isLate, own != nil { return .outdated }
+        return standing(
+            of: peer.node, known,
+            Claim(
+                origin: stated.origin, joined: stated.joined, continued: stated.continued,
+                isEmpty: stated.vector.isEmpty))
+    }
+
+    /// The same of whoever says that of itself.
+    func standing(of node: String, _ known: Membership, _ stated: Claim) -> Standing {
+        guard let origins = known.origins, let own else { return .joined }
         // Once its copy is whole, the list is that of the group.
         let isCopying = own.isJoining && !replica.isSettling
         if origins[node] == stated.origin {
@@ -40,7 +57,7 @@ extension SyncEngine {
         let isContinued = origins[node].map(stated.continued.contains) ?? false
         // A reader cannot say so in the list; whoever serves it does.
         if isContinued, known.roles[node] == .reader { return .joined }
-        if stated.vector.isEmpty { return .newcomer }
+        if stated.isEmpty { return .newcomer }
         guard let joined = stated.joined else { return isCopying ? .newcomer : .outdated }
         // Who waits for a copy itself believes whoever says that it takes part.
         if isCopying { return .joined }
@@ -192,7 +209,7 @@ extension SyncEngine {
     }
 
     /// Whether it takes part and says that it cannot lead: so does a reader, and nobody else who takes part.
-    private func saysItReads(_ peer: PeerLink) -> Bool {
+    func saysItReads(_ peer: PeerLink) -> Bool {
         guard let stated = peer.session.stated else { return false }
         return stated.joined != nil && !stated.canLead
     }
@@ -204,7 +221,7 @@ extension SyncEngine {
     }
 
     /// Writes that a node has joined, which its copy must bring.
-    private func join(
+    func join(
         _ node: String, _ origin: Origin, isAlone: Bool = false, _ now: Milliseconds
     ) {
         do {

@@ -76,6 +76,16 @@ struct Fields {
         return origin
     }
 
+    /// Empty when the field is not there.
+    func origins(_ name: String, max: Int) throws(WireError) -> [Origin] {
+        guard let item = self[name] else { return [] }
+        guard let items = item.arrayValue else { throw missing(name) }
+        guard items.count <= max else {
+            throw WireError(.tooLarge, "the list of origins in field '\(name)' is too long")
+        }
+        return items.compactMap { $0.bytesValue.flatMap { Origin(bytes: $0) } }
+    }
+
     func vector(_ name: String) throws(WireError) -> VersionVector {
         try decodeVector(try bytes(name))
     }

@@ -154,12 +154,7 @@ package struct StatementMessage: Sendable, Equatable {
         credit = try fields.count("c", max: WireLimits.creditMax)
         accepts = fields["a"] == nil ? true : try fields.flag("a")
         joined = try fields["j"].map { item throws(WireError) in try StatementMessage.dot(item) }
-        if let items = fields["p"]?.arrayValue {
-            guard items.count <= WireLimits.continuedMax else {
-                throw WireError(.tooLarge, "the list of earlier origins is too long")
-            }
-            continued = items.compactMap { $0.bytesValue.flatMap { Origin(bytes: $0) } }
-        }
+        continued = try fields.origins("p", max: WireLimits.continuedMax)
         hasUnsettled = fields["u"] == nil ? false : try fields.flag("u")
         canLead = fields["r"] == nil ? true : try !fields.flag("r")
         forwards = fields["fw"] == nil ? false : try fields.flag("fw")

@@ -15,6 +15,8 @@ package enum LogMessage: Sendable, Equatable {
     case grants([[UInt8]])
     /// A snapshot of all up to here is stored at the relay: the log is short again.
     case snapshotStored
+    /// A member waits for a copy, or another would serve it.
+    case joining(LogJoining)
     case ignorable(kind: UInt8)
 
     private enum Kind {
@@ -23,6 +25,7 @@ package enum LogMessage: Sendable, Equatable {
         static let grants: UInt8 = 3
         static let snapshotStored: UInt8 = 128
         static let urgent: UInt8 = 129
+        static let joining: UInt8 = 130
         static let optionalMin: UInt8 = 128
     }
 
@@ -44,6 +47,7 @@ package enum LogMessage: Sendable, Equatable {
             fields["g"] = .array(grants.map { .bytes($0) })
             return (Kind.grants, fields.item)
         case .snapshotStored: return (Kind.snapshotStored, Fields().item)
+        case .joining(let joining): return (Kind.joining, joining.item)
         case .ignorable(let kind): return (kind, Fields().item)
         }
     }
@@ -74,6 +78,7 @@ package enum LogMessage: Sendable, Equatable {
             else { throw WireError(.malformed, "a list of grants is missing or too long") }
             self = .grants(list.compactMap(\.bytesValue))
         case Kind.snapshotStored: self = .snapshotStored
+        case Kind.joining: self = .joining(try LogJoining(item))
         case Kind.optionalMin...: self = .ignorable(kind: kind)
         default: throw WireError(.unknownKind, "a message of the kind \(kind) is not known")
         }
@@ -98,11 +103,18 @@ package struct LogPart: Sendable, Equatable {
         /// The structures of the author's tables; nil when the log has told them before.
         package var schema: CBOR?
         package var schemaFingerprint: UInt64
+        /// It is a copy for the member that waits under this origin; to all others a transfer as any.
+        package var copyFor: Origin?
+        /// By which word its author takes part, and the origins it has gone on from since, as in a
+        /// ``StatementMessage``.
+        package var joined: Dot?
+        package var continued: [Origin] = []
 
         package init(
             source: Origin, base: VersionVector, floor: VersionVector, rows: Int, bytes: Int,
-            schema: CBOR?, schemaFingerprint: UInt64
+            schema: CBOR?, schemaFingerprint: UInt64, copyFor: Origin? = nil
         ) {
+            self.copyFor = copyFor
             self.source = source
             self.base = base
             self.floor = floor
@@ -144,6 +156,8 @@ package struct LogPart: Sendable, Equatable {
     package var start: Start?
     /// In all others: the key of the part before, so that two versions of one part never mix.
     package var previous: [UInt8]
+    /// In all others, too: what the author has collected by then, which the first part could not say.
+    package var floor: VersionVector
     /// The author's vector in the snapshot that the rows were read from.
     package var snapshot: VersionVector
     package var body: Body?
@@ -151,8 +165,9 @@ package struct LogPart: Sendable, Equatable {
 
     package init(
         transfer: [UInt8], number: Int, start: Start?, previous: [UInt8] = [],
-        snapshot: VersionVector, body: Body?, isEnd: Bool
+        floor: VersionVector = VersionVector(), snapshot: VersionVector, body: Body?, isEnd: Bool
     ) {
+        self.floor = floor
         self.transfer = transfer
         self.number = number
         self.start = start
@@ -174,9 +189,15 @@ package struct LogPart: Sendable, Equatable {
             fields["y"] = .unsigned(min(UInt64(max(0, start.bytes)), WireLimits.bytesMax))
             if let schema = start.schema { fields["s"] = schema }
             fields["sf"] = .unsigned(start.schemaFingerprint)
+            if let copyFor = start.copyFor { fields["j"] = .bytes(copyFor.bytes) }
+            if let joined = start.joined { fields["jd"] = .bytes(encodeDot(joined)) }
+            if !start.continued.isEmpty {
+                fields["jc"] = .array(start.continued.map { .bytes($0.bytes) })
+            }
             fields["v"] = .bytes(encodeVector(snapshot, against: start.base))
         } else {
             fields["k"] = .bytes(previous)
+            if !floor.isEmpty { fields["f"] = .bytes(encodeVector(floor)) }
             fields["v"] = .bytes(encodeVector(snapshot))
         }
         if let body {
@@ -200,16 +221,22 @@ package struct LogPart: Sendable, Equatable {
             fields["i"] == nil ? 0 : try fields.count("i", max: WireLimits.partsMax)
         if number == 0 {
             let base = try fields.vector("b")
-            start = Start(
+            var start = Start(
                 source: try fields.origin("o"), base: base,
                 floor: fields["f"] == nil ? VersionVector() : try fields.vector("f"),
                 rows: try fields.count("n", max: WireLimits.rowsMax),
                 bytes: try fields.count("y", max: WireLimits.bytesMax), schema: fields["s"],
-                schemaFingerprint: try fields.number("sf"))
+                schemaFingerprint: try fields.number("sf"),
+                copyFor: fields["j"] == nil ? nil : try fields.origin("j"))
+            if fields["jd"] != nil { start.joined = try decodeDot(try fields.bytes("jd")) }
+            start.continued = try fields.origins("jc", max: WireLimits.continuedMax)
+            self.start = start
             snapshot = try decodeVector(try fields.bytes("v"), against: base)
             previous = []
+            floor = VersionVector()
         } else {
             previous = try fields.bytes("k")
+            floor = fields["f"] == nil ? VersionVector() : try fields.vector("f")
             snapshot = try fields.vector("v")
         }
         if fields["d"] != nil {
@@ -238,10 +265,14 @@ package struct LogStanding: Sendable, Equatable {
     package var origin: Origin?
     /// Where members on its network stand who do not speak here themselves.
     package var reports: [StatementReport]
+    /// What its author has collected: who has not seen it is out of date.
+    package var floor: VersionVector
 
     package init(
-        vector: VersionVector, wants: Bool, origin: Origin? = nil, reports: [StatementReport] = []
+        vector: VersionVector, wants: Bool, origin: Origin? = nil, reports: [StatementReport] = [],
+        floor: VersionVector = VersionVector()
     ) {
+        self.floor = floor
         self.vector = vector
         self.wants = wants
         self.origin = origin
@@ -254,6 +285,7 @@ package struct LogStanding: Sendable, Equatable {
         if wants { fields["w"] = .bool(true) }
         if let origin { fields["o"] = .bytes(origin.bytes) }
         if !reports.isEmpty { fields["r"] = StatementReport.item(of: reports) }
+        if !floor.isEmpty { fields["f"] = .bytes(encodeVector(floor)) }
         return fields.item
     }
 
@@ -263,5 +295,6 @@ package struct LogStanding: Sendable, Equatable {
         wants = fields["w"] == nil ? false : try fields.flag("w")
         origin = fields["o"] == nil ? nil : try fields.origin("o")
         reports = fields["r"] == nil ? [] : try StatementReport.list(fields["r"])
+        floor = fields["f"] == nil ? VersionVector() : try fields.vector("f")
     }
 }

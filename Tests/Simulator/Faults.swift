@@ -19,14 +19,14 @@ enum Fault: String, CaseIterable {
     case evict, role, remove
     // Schema.
     case addColumn, lateTable, rebuild
-    // A relay, and what it does.
-    case relay
+    // A relay, and what it does; two networks which only the relay connects.
+    case relay, apart
 }
 
 /// What a seed draws.
 struct SwarmPlan {
     /// What only a group with a list of members knows.
-    private static let ofMembers: Set<Fault> = [.evict, .role, .remove, .relay]
+    private static let ofMembers: Set<Fault> = [.evict, .role, .remove, .relay, .apart]
 
     var faults: Set<Fault> = []
     /// Steps of 1,000 in which a fault strikes, all faults together.
@@ -45,6 +45,8 @@ struct SwarmPlan {
     /// There is a list of members that says who takes part.
     var keepsMembers = false
     var isFounderLast = false
+    /// The networks stay apart to the end.
+    var staysApart = false
     /// Deleted rows are collected.
     var collects = false
     /// Pages after which programs checkpoint by themselves.
@@ -72,7 +74,8 @@ struct SwarmPlan {
         keepsMembers = wantedMembers ?? isDrawn
         let menu = Fault.allCases.filter {
             // Drawn last, so that the seeds from before it still mean what they did, without it.
-            $0 != .remove && $0 != .relay && (keepsMembers || !Self.ofMembers.contains($0))
+            ![.remove, .relay, .apart].contains($0)
+                && (keepsMembers || !Self.ofMembers.contains($0))
         }
         for fault in menu where generator.chance(2, in: 5) { faults.insert(fault) }
         // Some seeds see only one kind, some none.
@@ -113,6 +116,11 @@ struct SwarmPlan {
         if keepsMembers, !faults.isEmpty, !without.contains(.relay), relays.chance(1, in: 3) {
             faults.insert(.relay)
         }
+        if faults.contains(.relay), !without.contains(.apart), relays.chance(1, in: 2) {
+            faults.insert(.apart)
+            staysApart = relays.chance(1, in: 2)
+        }
+        if !faults.contains(.relay) { faults.remove(.apart) }
         guard mayCollect else { return }
         // Without a list of members a file of yesterday cannot join again.
         let returns: Set<Fault> = [.restore, .clone]

@@ -18,6 +18,7 @@ extension Simulation {
         plan.faults.subtract([.killAtCall, .killAtSend, .replay])
         sendsUntilDeath = [:]
         network.joinAll()
+        if !plan.staysApart { joinNetworks() }
         network.resetsPerTenThousand = 0
         network.bytesPerMillisecond = nil
         traffic?.heal()
@@ -54,9 +55,16 @@ extension Simulation {
         guard plan.keepsMembers else { return converge(within: Self.convergenceMax) }
         for _ in 0..<4 {
             if converge(within: Self.convergenceMax / 4) { return true }
+            // If nobody is left who could give a copy, all have to meet.
+            if !members.contains(where: \.canServe) { joinNetworks() }
             healMembers()
         }
         return false
+    }
+
+    private func joinNetworks() {
+        for machine in machines { machine.site = 0 }
+        network.discoverAll()
     }
 
     private func vectorText(_ vector: VersionVector) -> String {

@@ -39,6 +39,8 @@ final class Machine {
     var isNew = false
     /// Somebody removed it from the group.
     var isRemoved = false
+    /// The network that it is on.
+    var site = 0
     private var remembered: [RememberedPeer] = []
     /// The node could not start; it is tried again.
     private(set) var startFailure: String?

@@ -200,6 +200,7 @@ final class ObservedReplica: LogReplica {
 
     func apply(_ chunk: DeltaChunk, of header: DeltaHeader) throws -> ApplyOutcome {
         let before = inner.vector
+        explainTaken("a chunk", header, chunk)
         let outcome = try receive { try inner.apply(chunk, of: header) }
         simulation.received(chunk, of: header, at: machine)
         // Folding may move the own entry; nothing else may move before END.
@@ -211,10 +212,12 @@ final class ObservedReplica: LogReplica {
     }
 
     func finish(_ header: DeltaHeader) throws -> ApplyOutcome {
-        try receive { try inner.finish(header) }
+        explainTaken("the end", header, nil, isEnd: true)
+        return try receive { try inner.finish(header) }
     }
 
     func applyWhole(_ chunk: DeltaChunk, of header: DeltaHeader) throws -> ApplyOutcome {
+        explainTaken("all", header, chunk, isEnd: true)
         let outcome = try receive { try inner.applyWhole(chunk, of: header) }
         simulation.received(chunk, of: header, at: machine)
         return outcome

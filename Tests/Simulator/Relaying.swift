@@ -32,6 +32,8 @@ final class RelayTraffic {
         limits.wantMilliseconds = 1_000...60_000
         limits.standingMilliseconds = 10_000...60_000
         limits.standbyMilliseconds = 20_000
+        limits.askMilliseconds = 5_000...60_000
+        limits.collectMilliseconds = 60_000
         self.limits = limits
         urgent = generator.chance(1, in: 2) ? simulation.plan.tables.suffix(1).map(\.name) : []
     }
@@ -140,10 +142,18 @@ final class Forwarding {
         forwarder.limits = traffic.limits
         forwarder.urgentTables = traffic.urgent
         forwarder.mayWrite = { [unowned machine] node in
-            guard let known = machine.lookAtMembers() else { return false }
-            return known.roles[node] == .writer
-                && (node == machine.name || known.origins?[node] != nil)
+            machine.lookAtMembers()?.roles[node] == .writer
         }
+        forwarder.standing = { [unowned machine] author, start in
+            machine.node.engine.standing(ofAuthor: author, start)
+        }
+        forwarder.claim = { [unowned machine] in machine.node.engine.ownClaim }
+        forwarder.letIn = { [unowned self] node, origin in
+            hasApplied = true
+            return machine.node.engine.letIn(node, origin, now: now)
+        }
+        forwarder.isServedNearby = { [unowned machine] in machine.node.engine.isCopyNear }
+        forwarder.copyWanted = { [unowned self] in machine.node.engine.copyWanted(now: now) }
         forwarder.onEvent = { [unowned self] in note($0) }
         forwarder.reports = { [unowned self] in
             do { return try machine.node.engine.reportsOfLinked(now) } catch { return [] }
@@ -200,10 +210,10 @@ final class Forwarding {
             seen = own
             forwarder.replicaChanged(own)
         }
-        if replica.isJoining { forwarder.readAnew() }
-        guard engine.takesPart else { return say(false) }
+        let isWaiting = replica.isJoining && !replica.isSettling
+        guard isWaiting || engine.takesPart else { return say(false) }
         let isWorking =
-            hasAnswered && failuresInRow == 0 && forwarder.trouble == nil
+            !isWaiting && hasAnswered && failuresInRow == 0 && forwarder.trouble == nil
             && roles?[machine.name] == .writer
         say(isWorking)
         guard isAlive else { return }
@@ -218,6 +228,11 @@ final class Forwarding {
             guard isAlive else { return }
         }
         machine.enterNode()
+        if let other = forwarder.takeOutdated() {
+            enter { [unowned self] in $0.foundOutdated(by: other, now: now) }
+            guard isAlive else { return }
+            return planTurn()
+        }
         if hasWorked { return planTurn() }
         if now >= nextTry {
             for request in forwarder.takeRequests(now) {
@@ -246,9 +261,13 @@ final class Forwarding {
 
     /// Who may be read, by the list as it is now.
     private func look() {
-        guard let known = machine.lookAtMembers(), known.roles != roles else { return }
+        let isWaiting = machine.replica?.isJoining == true
+        guard let known = machine.lookAtMembers(),
+            known.roles != roles || isWaiting != (seal.members == nil)
+        else { return }
         roles = known.roles
-        seal.members = Set(known.roles.keys)
+        // Of half a list the rest is believed.
+        seal.members = isWaiting ? nil : Set(known.roles.keys)
         seal.removed = Set(
             simulation.machines.map(\.name).filter {
                 known.roles[$0] == nil && (try? machine.members?.wasMember($0)) == true

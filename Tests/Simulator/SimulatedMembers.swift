@@ -137,6 +137,11 @@ final class SimulatedMembers {
 }
 
 extension Machine {
+    /// Whether it is a writer that takes part, as far as it knows.
+    var canServe: Bool {
+        node.engine.takesPart && lookAtMembers()?.roles[name] == .writer
+    }
+
     /// Whether its file has a row of that member.
     func lists(_ node: String) -> Bool {
         enterApp()

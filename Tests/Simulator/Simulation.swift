@@ -126,6 +126,9 @@ final class Simulation {
         if plan.faults.contains(.resets) {
             network.resetsPerTenThousand = plan.resetsPerTenThousand
         }
+        network.areApart = { [unowned self] left, right in
+            machines[index(of: left)].site != machines[index(of: right)].site
+        }
         network.willEnter = { [unowned self] in machines[index(of: $0)].enterNode() }
         network.didEnter = { [unowned self] in didEnter(machines[index(of: $0)]) }
         network.maySend = { [unowned self] in maySend(machines[index(of: $0)]) }

@@ -36,6 +36,10 @@ extension Simulation {
             machine.create(table)
         case .rebuild: machine.rebuild()
         case .relay: traffic?.strike(machine)
+        case .apart:
+            for machine in machines { machine.site = generator.below(2) }
+            network.moved()
+            network.discoverAll()
         }
     }
 

@@ -29,6 +29,8 @@ package final class SimulatedNetwork {
     package var resetsPerTenThousand = 0
     /// Pairs that cannot reach each other.
     private var separated: Set<[String]> = []
+    /// Whether two nodes are on different networks, between which no connection is ever made.
+    package var areApart: (SimulatedNode, SimulatedNode) -> Bool = { _, _ in false }
 
     /// Long runs keep no connection that has ended.
     package var forgetsClosed = false
@@ -155,6 +157,14 @@ package final class SimulatedNetwork {
 
     package func joinAll() { separated = [] }
 
+    /// Some nodes are on another network by now: what connects them with others breaks.
+    package func moved() {
+        for connection in connections
+        where connection.isOpen && areApart(connection.dialer, connection.acceptor) {
+            cut(connection)
+        }
+    }
+
     private func isBetween(
         _ connection: SimulatedConnection, _ left: SimulatedNode, _ right: SimulatedNode
     ) -> Bool {
@@ -257,7 +267,7 @@ package final class SimulatedNetwork {
                 let target = nodes.first(where: {
                     $0.isUp && ($0.address == address || $0.aliases.contains(address))
                 }),
-                !separated.contains([node.name, target.name].sorted())
+                !separated.contains([node.name, target.name].sorted()), !areApart(node, target)
             else { continue }
             schedule(at: now + wait) { [self] in
                 guard node.life == life, node.isUp, target.isUp else {

@@ -25,10 +25,10 @@ final class RelayService {
     private var timer: Transport.Timer?
     private var timerAt: Int64 = .max
     private var isTurnPlanned = false
-    private var hasApplied = false
+    var hasApplied = false
     /// The relay has answered since this node began to use it.
     private var hasAnswered = false
-    private var hasNewKeys = false
+    var hasNewKeys = false
     /// Members, grants or keys changed since all was as it should be.
     private var areKeysUnsettled = true
     /// Epochs whose credentials the relay refused, since it took one last.
@@ -46,8 +46,8 @@ final class RelayService {
 
     var context: NodeContext { service.context }
     var settings: Configuration.Relay { context.configuration.relay }
-    private var keys: GroupKeys { context.keys }
-    private var now: Int64 { service.now }
+    var keys: GroupKeys { context.keys }
+    var now: Int64 { service.now }
 
     /// The group's relay; nil while it has none.
     var url: String? { keys.table.secret == nil ? nil : keys.table.url }
@@ -100,42 +100,6 @@ final class RelayService {
         }
     }
 
-    private func prepare(_ forwarder: Forwarder, _ secret: GroupSecret) {
-        forwarder.urgentTables = settings.priority
-        forwarder.mayWrite = { [unowned self] node in
-            node == context.identity.node
-                ? context.members.ownRole == .writer
-                : context.members.membership.roles[node] == .writer
-                    && context.members.membership.origins?[node] != nil
-        }
-        forwarder.onEvent = { [unowned self] event in
-            if case .applied(_, let rows, let hasChanged) = event, rows > 0 || hasChanged {
-                hasApplied = true
-            }
-            if case .newOrigin = event { hasApplied = true }
-            service.note(event)
-        }
-        forwarder.onGrants = { [unowned self] grants, author in
-            do {
-                if author == context.identity.node { return try keys.noteAnnounced(grants) }
-                if try keys.take(grants, secret) { hasNewKeys = true }
-            } catch { service.storeFailed(error) }
-        }
-        forwarder.onLogLost = { [unowned self] in
-            do { try keys.forgetAnnounced() } catch { service.storeFailed(error) }
-        }
-        forwarder.grants = { [unowned self] in keys.table.grants.map(\.bytes) }
-        forwarder.reports = { [unowned self] in
-            do { return try service.engine.reportsOfLinked(now) } catch {
-                service.storeFailed(error)
-                return []
-            }
-        }
-        forwarder.onReports = { [unowned self] reports in
-            do { try service.engine.take(reports, now) } catch { service.storeFailed(error) }
-        }
-    }
-
     func close() {
         for request in underWay.values { connection?.cancel(request.id) }
         underWay = [:]
@@ -165,13 +129,15 @@ final class RelayService {
             seen = own
             forwarder.replicaChanged(own)
         }
-        // A relay lets nobody in: who waits for a copy gets it from a member, and reads all anew after that.
-        if context.replica.isJoining { forwarder.readAnew() }
-        guard service.engine.takesPart else { return service.engine.setForwards(false, now: now) }
+        // Who waits for a copy and meets nobody asks for it in the log.
+        let isWaiting = context.replica.isJoining && !context.replica.isSettling
+        guard isWaiting || service.engine.takesPart else {
+            return service.engine.setForwards(false, now: now)
+        }
         // A relay takes fifty requests a second of a group unless configured; each append wakes every reader.
         forwarder.limits.appendMilliseconds =
             Self.appendMilliseconds * Int64(2 + context.members.byNode.count)
-        let isWorking = isWorking(forwarder)
+        let isWorking = !isWaiting && isWorking(forwarder)
         service.engine.setForwards(isWorking, now: now)
         forwarder.isStandingBy =
             isWorking
@@ -185,8 +151,12 @@ final class RelayService {
             hasNewKeys = false
             takeKeys()
         }
+        if let other = forwarder.takeOutdated() {
+            service.engine.foundOutdated(by: other, now: now)
+            return planTurn()
+        }
         if hasWorked { return planTurn() }
-        settleKeys(forwarder)
+        if !isWaiting { settleKeys(forwarder) }
         guard mayGo() else { return planTimer() }
         for request in forwarder.takeRequests(now) { send(request) }
         planTimer()

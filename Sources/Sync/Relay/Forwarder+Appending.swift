@@ -16,12 +16,14 @@ struct LogOutgoing {
 
 /// A batch of a transfer that is being read from the store.
 struct LogBuilding {
-    let source: any DeltaSource
-    let transfer: [UInt8]
+    var source: any DeltaSource
+    var transfer: [UInt8]
     let base: VersionVector
     var number: Int
     var previous: [UInt8]
     var bytes = 0
+    /// A copy for whoever waits under this origin.
+    var copyFor: Origin?
 }
 
 extension Forwarder {
@@ -32,10 +34,12 @@ extension Forwarder {
             try build(building)
             return true
         }
-        guard isCaughtUp, outbox.isEmpty, !isStandingBy, !isBusy, !needsSnapshot,
+        guard isCaughtUp, outbox.isEmpty, !isResting, !isBusy, !needsSnapshot,
             appendAt.map({ $0 <= now }) ?? true
         else { return false }
         appendAt = nil
+        if replica.isJoining { return try ask(now) }
+        if isStandingBy { return try serve(now) }
         // Of a file that was changed for an older one nothing in the log is taken for granted.
         guard replica.vector.covers(state.vector) else {
             forgetLog()
@@ -43,15 +47,16 @@ extension Forwarder {
             return true
         }
         if let due = wantAt, due <= now { return try appendStanding(wants: true, now) }
-        if try beginTransfer(now) { return true }
+        if try serve(now) || beginTransfer(now) { return true }
         if let due = standingDue(now), due <= now { return try appendStanding(wants: false, now) }
         return try beginSnapshot(now)
     }
 
     /// When something is to be appended, given that all was read.
     func appendDeadline(_ now: Milliseconds) -> Milliseconds {
+        if replica.isJoining { return askDue(now) }
         guard mayWrite(node) else { return wantAt ?? .max }
-        var earliest = min(wantAt ?? .max, standingAt ?? .max)
+        var earliest = min(wantAt ?? .max, standingAt ?? .max, servingDeadline)
         if let due = transferDue(now) { earliest = min(earliest, due) }
         return min(earliest, snapshotAt ?? .max)
     }
@@ -78,7 +83,7 @@ extension Forwarder {
                 LogStanding(
                     vector: summary.vector, wants: wants,
                     origin: summary.hasUnsettled ? nil : summary.origin,
-                    reports: reports?() ?? [])))
+                    reports: reports?() ?? [], floor: replica.floor)))
         stood = (summary.vector, now)
         return true
     }
@@ -172,7 +177,8 @@ extension Forwarder {
         var resume: ResumePoint?
         var base = state.vector
         var next: (transfer: [UInt8], number: Int, previous: [UInt8]) = (randomBytes(16), 0, [])
-        if let open = transfers[node], open.source == summary.origin, open.isCounted,
+        if let open = transfers[node], open.copyFor == nil, open.source == summary.origin,
+            open.isCounted,
             state.vector.covers(open.base), summary.vector.covers(open.snapshot),
             !state.vector.covers(open.snapshot)
         {
@@ -231,19 +237,14 @@ extension Forwarder {
         of chunk: DeltaChunk?, isEnd: Bool, _ current: LogBuilding, isSchemaTold: Bool? = nil
     ) throws -> [LogPart] {
         let header = current.source.header
-        let start: LogPart.Start? =
-            current.number > 0
-            ? nil
-            : LogPart.Start(
-                source: header.source, base: current.base, floor: replica.floor,
-                rows: header.rows, bytes: header.bytes,
-                schema: isSchemaTold ?? isSchemaNew ? try replica.schemaDescription() : nil,
-                schemaFingerprint: ownSchema ?? 0)
+        let floor = current.copyFor == nil ? replica.floor : header.floor
+        let start = try current.number > 0 ? nil : start(current, floor, isSchemaTold)
         guard let chunk else {
             return [
                 LogPart(
                     transfer: current.transfer, number: current.number, start: start,
-                    snapshot: header.snapshot, body: nil, isEnd: isEnd)
+                    floor: start == nil ? floor : VersionVector(), snapshot: header.snapshot,
+                    body: nil, isEnd: isEnd)
             ]
         }
         var parts: [LogPart] = []
@@ -254,7 +255,9 @@ extension Forwarder {
             parts.append(
                 LogPart(
                     transfer: current.transfer, number: current.number + parts.count,
-                    start: parts.isEmpty ? start : nil, snapshot: header.snapshot,
+                    start: parts.isEmpty ? start : nil,
+                    floor: parts.isEmpty && start != nil ? VersionVector() : floor,
+                    snapshot: header.snapshot,
                     body: LogPart.Body(
                         bytes: Array(chunk.body[from..<to]), rows: chunk.rows,
                         position: chunk.position.dot, isFirstPiece: from == 0,
@@ -262,6 +265,19 @@ extension Forwarder {
             from = to
         } while from < chunk.body.count
         return parts
+    }
+
+    private func start(
+        _ current: LogBuilding, _ floor: VersionVector, _ isSchemaTold: Bool?
+    ) throws -> LogPart.Start {
+        let header = current.source.header
+        let isTold = isSchemaTold ?? (current.copyFor != nil || isSchemaNew)
+        var start = LogPart.Start(
+            source: header.source, base: current.base, floor: floor, rows: header.rows,
+            bytes: header.bytes, schema: isTold ? try replica.schemaDescription() : nil,
+            schemaFingerprint: ownSchema ?? 0, copyFor: current.copyFor)
+        (start.joined, start.continued) = claim()
+        return start
     }
 
     // MARK: Entries
@@ -304,7 +320,7 @@ extension Forwarder {
 }
 
 /// A delta without rows: the structures of tables only.
-private final class NoRows: DeltaSource {
+final class NoRows: DeltaSource {
     let header: DeltaHeader
     init(_ summary: ReplicaSummary, _ base: VersionVector) {
         header = DeltaHeader(

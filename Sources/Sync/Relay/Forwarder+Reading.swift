@@ -100,19 +100,9 @@ extension Forwarder {
     private func take(
         _ message: LogMessage, of author: String, key: [UInt8], _ now: Milliseconds
     ) throws {
+        if replica.isJoining { return try takeWaiting(message, of: author, key: key, now) }
         switch message {
-        case .part(let part):
-            guard author == node || mayWrite(author) else { return count(.reader) }
-            guard originChanges[author] ?? 0 <= SyncLimits.originChangesMax else {
-                return count(.malformed)
-            }
-            do { try take(part, of: author, in: author, key: key, now) } catch let error
-                as StoreError
-                where error.code == .invalidDelta
-            {
-                count(.malformed)
-                end(author)
-            }
+        case .part(let part): try takeOrRefuse(part, of: author, key: key, now)
         case .urgent(let part):
             guard originChanges[author] ?? 0 <= SyncLimits.originChangesMax else {
                 return count(.malformed)
@@ -131,6 +121,8 @@ extension Forwarder {
             if author != node, mayWrite(author), !replica.vector.covers(standing.vector) {
                 lack(standing.vector, now, after: limits.lackMilliseconds)
             }
+            noteFloor(standing.floor, standing.vector, of: author)
+            if let origin = standing.origin { endServing(author, origin) }
             report(standing, of: author)
             noteStated(standing.vector, now)
         case .grants(let grants): onGrants?(grants, author)
@@ -139,7 +131,23 @@ extension Forwarder {
             state.bytes = 0
             snapshotAt = nil
             if author != node { writing = nil }
+        case .joining(let joining): take(joining, of: author, now)
         case .ignorable: break
+        }
+    }
+
+    func takeOrRefuse(
+        _ part: LogPart, of author: String, key: [UInt8], _ now: Milliseconds
+    ) throws {
+        guard originChanges[author] ?? 0 <= SyncLimits.originChangesMax else {
+            return count(.malformed)
+        }
+        do { try take(part, of: author, in: author, key: key, now) } catch let error
+            as StoreError
+            where error.code == .invalidDelta
+        {
+            count(.malformed)
+            end(author)
         }
     }
 
@@ -183,8 +191,8 @@ extension Forwarder {
         guard let start = part.start else {
             let isNext = open.map { $0.next == part.number && $0.lastKey == part.previous } ?? false
             if let open, isNext || isBroken(.gapInLogTaken) && open.next <= part.number {
-                if mayTake(part.snapshot, VersionVector()) { return open }
-                count(.outdated)
+                if mayTake(part.snapshot, part.floor) { return open }
+                refuseOutdated(part.snapshot, part.floor, of: author, now)
                 end(slot)
                 return nil
             }
@@ -192,7 +200,13 @@ extension Forwarder {
                 count(.replayed)
                 return nil
             }
-            miss(part, own.covers(part.snapshot) ? .replayed : .gap, now)
+            if own.covers(part.snapshot) {
+                count(.replayed)
+            } else if author != node, mayWrite(author), outdatedAuthors[author] == nil {
+                miss(part, .gap, now)
+            } else {
+                count(.reader)
+            }
             if open != nil { end(slot) }
             return nil
         }
@@ -201,15 +215,17 @@ extension Forwarder {
             return nil
         }
         guard mayTake(part.snapshot, start.floor) else {
-            count(.outdated)
+            refuseOutdated(part.snapshot, start.floor, of: author, now)
             return nil
         }
+        // A snapshot may be older than the life that its author leads now.
+        guard slot != author || isTaken(author, start, part.snapshot, now) else { return nil }
         guard own.covers(start.base) else {
             miss(part, .belowBase, now)
             return nil
         }
         if slot == author, author != node, own.covers(part.snapshot),
-            state.vector.covers(part.snapshot), start.rows > 0
+            state.vector.covers(part.snapshot), start.rows > 0, start.copyFor == nil
         {
             // Harmless, and most often a relay that tells the same again.
             count(.replayed)
@@ -228,10 +244,29 @@ extension Forwarder {
             isCounted: slot == author && state.vector.covers(start.base), now: now)
     }
 
+    /// Whether a transfer of this author is taken: of one that does not take part what is here anyway.
+    private func isTaken(
+        _ author: String, _ start: LogPart.Start, _ snapshot: VersionVector, _ now: Milliseconds
+    ) -> Bool {
+        guard !replica.vector.covers(snapshot) else { return true }
+        switch standing(author, start) {
+        case .joined:
+            outdatedAuthors[author] = nil
+            return true
+        case .reader: count(.reader)
+        case .outdated:
+            count(.outdated)
+            if author != node { sendAway(author, start.source, now) }
+        }
+        return false
+    }
+
     /// Whether rows of this snapshot may come in: its author and this replica have seen all that the other
     /// has collected, or they are here already and are only noted.
     private func mayTake(_ snapshot: VersionVector, _ floor: VersionVector) -> Bool {
         let own = replica.vector
+        // Nothing but its copy comes so far.
+        if replica.isJoining { return true }
         return own.covers(snapshot)
             || (floor.isEmpty || own.isEmpty || own.covers(floor))
                 && (replica.floor.isEmpty || snapshot.covers(replica.floor))
@@ -269,6 +304,11 @@ extension Forwarder {
             }
             notes.updateValue(nil, forKey: LogTransfer.note(slot))
             if transfer.isCounted { vector.join(transfer.snapshot) }
+            if isAwaited(transfer) {
+                var ended = state
+                ended.joining = nil
+                notes[LogState.note] = ended.encoded
+            }
         } else {
             notes[LogTransfer.note(slot)] = transfer.encoded
         }
@@ -276,86 +316,15 @@ extension Forwarder {
         unsaved = notes
         state.vector = vector
         if part.isEnd {
+            if isAwaited(transfer) { state.joining = nil }
+            if author == node, let job = serving.first, transfer.copyFor == job.origin {
+                endServing(job.node, job.origin)
+            }
             transfers[slot] = nil
             othersAt = nil
             noteStated(part.snapshot, now)
         } else {
             transfers[slot] = transfer
-        }
-    }
-
-    enum Assembled {
-        case none, malformed
-        case chunk(DeltaChunk)
-    }
-
-    /// The chunk that a part completes, if it does.
-    func assemble(
-        _ part: LogPart, _ transfer: inout LogTransfer, _ slot: String, _ notes: inout LogNotes
-    ) throws -> Assembled {
-        guard let body = part.body else { return .none }
-        func forgetPieces() {
-            for piece in 0..<transfer.pieces {
-                notes.updateValue(nil, forKey: LogTransfer.pieceNote(slot, piece))
-            }
-            transfer.pieces = 0
-            transfer.pieceBytes = 0
-        }
-        var bytes = body.bytes
-        if body.isFirstPiece {
-            forgetPieces()
-        } else {
-            guard transfer.pieces > 0 else { return .malformed }
-        }
-        guard body.isLastPiece else {
-            guard transfer.pieceBytes + bytes.count <= WireLimits.chunkBytesMax else {
-                return .malformed
-            }
-            notes[LogTransfer.pieceNote(slot, transfer.pieces)] = bytes
-            transfer.pieces += 1
-            transfer.pieceBytes += bytes.count
-            return .none
-        }
-        if transfer.pieces > 0 {
-            let stored = try replica.logNotes()
-            var whole: [UInt8] = []
-            for piece in 0..<transfer.pieces {
-                let name = LogTransfer.pieceNote(slot, piece)
-                let part: [UInt8]? = if let noted = notes[name] { noted } else { stored[name] }
-                guard let part else { return .malformed }
-                whole += part
-            }
-            bytes = whole + bytes
-            forgetPieces()
-        }
-        return .chunk(
-            DeltaChunk(
-                body: bytes, rows: body.rows, position: DeltaPosition(dot: body.position),
-                isLast: part.isEnd))
-    }
-
-    /// Joins rows, or notes only that they came: what the own vector covers is here already.
-    private func apply(
-        _ chunk: Assembled, _ transfer: LogTransfer, _ isEnd: Bool, _ author: String,
-        _ notes: inout LogNotes, _ vector: VersionVector
-    ) throws {
-        if replica.vector.covers(transfer.snapshot) {
-            if notes.count > 64 {
-                try replica.note(notes, logVector: vector)
-                notes = [:]
-            }
-            return
-        }
-        var rows: DeltaChunk?
-        if case .chunk(let chunk) = chunk { rows = chunk }
-        guard rows != nil || isEnd else { return }
-        let outcome = try replica.applyLogged(
-            rows, of: transfer.header, isEnd: isEnd, notes: notes, logVector: vector)
-        notes = [:]
-        onEvent?(.applied(node: author, rows: outcome.rows, hasChanged: outcome.hasChanged))
-        if outcome.hasEndedOrigin {
-            if author != node { originChanges[author, default: 0] += 1 }
-            onEvent?(.newOrigin(reason: "the log has changes of this node that its file lost"))
         }
     }
 }

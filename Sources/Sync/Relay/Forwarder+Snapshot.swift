@@ -194,6 +194,9 @@ extension Forwarder {
             switch message {
             case .standing(let standing): current.vector = standing.vector
             case .grants(let grants): onGrants?(grants, author)
+            case .part(let part) where replica.isJoining:
+                // A replica that waits for a copy reads on behind it, for the one that is for it.
+                current.hasEnded = part.isEnd
             case .part(let part):
                 do { try take(part, of: author, in: Self.slot, key: entry.key, now) } catch let
                     error as StoreError where error.code == .invalidDelta
@@ -217,6 +220,7 @@ extension Forwarder {
         state = LogState()
         state.position = end.covers
         state.vector = vector
+        state.joining = before.joining
         do { try save() } catch {
             state = before
             throw error

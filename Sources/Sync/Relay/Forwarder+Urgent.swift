@@ -52,7 +52,7 @@ extension Forwarder {
         guard let start = part.start, let body = part.body, !part.isEnd, body.isFirstPiece,
             body.isLastPiece
         else { return count(.malformed) }
-        guard mayWrite(author) else { return count(.reader) }
+        guard standing(author, start) == .joined else { return count(.reader) }
         let own = replica.vector
         guard !own.covers(part.snapshot) else { return }
         guard own.covers(start.base), start.floor.isEmpty || own.covers(start.floor),

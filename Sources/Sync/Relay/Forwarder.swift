@@ -1,7 +1,7 @@
 // Reads the log of a relay in order, applies what stands in it, and appends what it lacks. It does no
 // I/O: requests go out as values, answers come in, and time and randomness are given.
 
-internal import CausalModel
+package import CausalModel
 internal import RelayProtocol
 package import Store
 package import Wire
@@ -30,6 +30,12 @@ package final class Forwarder {
 
     /// Whether changes of a member are taken.
     package var mayWrite: (String) -> Bool = { _ in true }
+    /// How the author of a transfer stands of which this replica does not have all.
+    package var standing: (_ author: String, _ start: LogPart.Start) -> AuthorStanding = { _, _ in
+        .joined
+    }
+    /// How this replica takes part.
+    package var claim: () -> (joined: Dot?, continued: [Origin]) = { (nil, []) }
     /// Told of what happened; must not call back.
     package var onEvent: ((SyncEvent) -> Void)?
     /// Grants stood in the log, of any member. A new key is told by ``trustChanged()``, later.
@@ -42,6 +48,13 @@ package final class Forwarder {
     package var reports: (() -> [StatementReport])?
     /// What a snapshot has to carry of them.
     package var grants: (() -> [[UInt8]])?
+    /// Writes into the list of members that one has joined under an origin, if it may: true when the list
+    /// says so. Without it nobody is served.
+    package var letIn: ((_ node: String, _ origin: Origin) throws -> Bool)?
+    /// Whether a member on this network gives this replica its copy.
+    package var isServedNearby: () -> Bool = { false }
+    /// The only member of which a copy is taken at present.
+    package var copyWanted: () -> String? = { nil }
 
     // In the file, or on its way there.
     var state = LogState()
@@ -65,6 +78,14 @@ package final class Forwarder {
     var snapshot: LogSnapshotReading?
     /// How often of late the log could not be read on, and when the last time; nothing is asked before.
     var setbacks = (count: 0, at: Milliseconds.min / 2, until: Milliseconds.min / 2)
+
+    // Copies through the log.
+    var asking = LogAsking()
+    var askers: [String: LogAsker] = [:]
+    var serving: [LogServing] = []
+    var outdatedBy: String?
+    /// Authors of whom nothing is taken before they have taken a copy, and when each was told.
+    var outdatedAuthors: [String: Milliseconds] = [:]
 
     // Appending.
     var outbox: [LogOutgoing] = []
@@ -141,7 +162,7 @@ package final class Forwarder {
     /// What to ask the relay now. Each stands until ``answered(_:_:now:)``.
     package func takeRequests(_ now: Milliseconds) -> [LogRequest] {
         guard !isBusy, max(blockedUntil ?? now, setbacks.until) <= now else { return [] }
-        if isStandingBy, standbyAt <= now {
+        if isResting, standbyAt <= now {
             isCaughtUp = false
             standbyAt = now + limits.standbyMilliseconds
         }
@@ -151,7 +172,7 @@ package final class Forwarder {
             working = next
             requests.append(next)
         }
-        if working == nil, waiting == nil, isCaughtUp, !isStandingBy {
+        if working == nil, waiting == nil, isCaughtUp, !isResting {
             let next = request(
                 .sync(after: state.position, waitSeconds: limits.waitSeconds, entries: []))
             waiting = next
@@ -274,13 +295,6 @@ package final class Forwarder {
         saveSoon()
     }
 
-    /// The replica starts over: what it had read says nothing any more.
-    package func readAnew() {
-        guard state.position != nil || isBusy || !transfers.isEmpty else { return }
-        forgetLog()
-        saveSoon()
-    }
-
     func forgetLog() {
         onLogLost?()
         for author in transfers.keys { end(author) }
@@ -325,9 +339,11 @@ package final class Forwarder {
             if until > now { return false }
             blockedUntil = nil
         }
+        // Between the end of its copy and what it issues again it says nothing, and takes nothing.
+        if replica.isSettling { return false }
         rewindIfDue()
         do {
-            let hasWorked = try readNext(now) || buildNext(now)
+            let hasWorked = try keepJoining() || readNext(now) || buildNext(now)
             retryDelay = SyncLimits.storeRetryMilliseconds.lowerBound
             if hasWorked { trouble = nil }
             return hasWorked
@@ -348,42 +364,11 @@ package final class Forwarder {
         if let blockedUntil { return blockedUntil }
         if isBusy || building != nil || writing?.source != nil { return now }
         var earliest = setbacks.until > now ? setbacks.until : snapshotRetryAt ?? .max
-        if isStandingBy {
+        if isResting {
             earliest = min(earliest, standbyAt)
         } else if isCaughtUp, outbox.isEmpty {
             earliest = min(earliest, max(appendDeadline(now), appendAt ?? 0))
         }
         return earliest == .max ? nil : max(earliest, now)
-    }
-
-    // MARK: Notes
-
-    func count(_ refusal: LogRefusal) { refused[refusal, default: 0] += 1 }
-
-    func saveSoon() { unsaved[LogState.note] = state.encoded }
-
-    /// Writes what is not written yet; after an error it is tried again with the next.
-    func save() throws {
-        unsaved[LogState.note] = state.encoded
-        try replica.note(unsaved, logVector: state.vector)
-        unsaved = [:]
-    }
-
-    /// Forgets an author's transfer.
-    func end(_ author: String) {
-        guard let transfer = transfers.removeValue(forKey: author) else { return }
-        dropPieces(transfer, author)
-        unsaved.updateValue(nil, forKey: LogTransfer.note(author))
-    }
-
-    func dropPieces(_ transfer: LogTransfer, _ author: String) {
-        for piece in 0..<transfer.pieces {
-            unsaved.updateValue(nil, forKey: LogTransfer.pieceNote(author, piece))
-        }
-    }
-
-    func jitter(_ range: ClosedRange<Milliseconds>) -> Milliseconds {
-        range.lowerBound
-            + Milliseconds(random() % UInt64(range.upperBound - range.lowerBound + 1))
     }
 }

@@ -105,6 +105,10 @@ package struct ForwarderLimits: Sendable {
     /// Between what is missing and asking for it; then twice as long each time, up to the end.
     package var wantMilliseconds: ClosedRange<Milliseconds> = 1_000...(15 * 60_000)
     package var lackMilliseconds: Milliseconds = 30_000
+    /// Between two words of a member that waits for a copy; each time twice as long.
+    package var askMilliseconds: ClosedRange<Milliseconds> = 5_000...(15 * 60_000)
+    /// Before a member offers one: others may do so first.
+    package var offerMilliseconds: ClosedRange<Milliseconds> = 100...2_000
     /// So often in a row the log may turn out to be another without a pause.
     package var setbacksMax = 3
     /// Before the first statement of a process, and between two of the group, at the most.

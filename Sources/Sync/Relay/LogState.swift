@@ -26,13 +26,16 @@ struct LogState: Equatable {
     /// Entries and bytes since the last snapshot.
     var entries = 0
     var bytes = 0
+    /// Of a replica that waits for a copy: the origin under which it has read all since. nil once the log has
+    /// brought the copy, and in all others.
+    var joining: Origin?
 
     static let schemasMax = 64
     static let note = "state"
 
     var encoded: [UInt8] {
         var writer = ByteWriter()
-        writer.byte(1)
+        writer.byte(2)
         writer.string(position?.bytes ?? [])
         writer.varint(entries)
         writer.varint(bytes)
@@ -43,6 +46,7 @@ struct LogState: Equatable {
             writer.string(rewind.position?.bytes ?? [])
             writer.string(encodeVector(rewind.vector))
         }
+        writer.string(joining?.bytes ?? [])
         return writer.bytes
     }
 
@@ -53,7 +57,8 @@ struct LogState: Equatable {
         self.vector = vector
         do {
             var reader = ByteReader(bytes)
-            guard try reader.byte() == 1 else { return nil }
+            let version = try reader.byte()
+            guard 1...2 ~= version else { return nil }
             position = LogPosition(try reader.string())
             entries = Int(clamping: try reader.varint())
             self.bytes = Int(clamping: try reader.varint())
@@ -63,6 +68,7 @@ struct LogState: Equatable {
                 rewind = LogPlace(
                     position: position, vector: try decodeVector(try reader.string()))
             }
+            if version > 1 { joining = Origin(bytes: try reader.string()) }
             try reader.requireEnd()
         } catch { return nil }
     }
@@ -91,6 +97,11 @@ struct LogTransfer: Equatable {
     var isCounted: Bool
     var rows: Int
     var rowsDone = 0
+    /// It is a copy for who waits under this origin: of the snapshot that it began with, and what was
+    /// collected at its author.
+    var copyFor: Origin?
+    var began = VersionVector()
+    var floor = VersionVector()
     /// When its last part was read by this process; nil when that was an earlier one.
     var readAt: Milliseconds?
 
@@ -99,12 +110,18 @@ struct LogTransfer: Equatable {
     static func pieceNote(_ author: String, _ number: Int) -> String { "piece/\(author)/\(number)" }
 
     var header: DeltaHeader {
-        DeltaHeader(source: source, base: base, snapshot: snapshot, rows: rows, bytes: 0)
+        var header = DeltaHeader(
+            source: source, base: base, snapshot: snapshot, rows: rows, bytes: 0)
+        if copyFor != nil {
+            header.began = began
+            header.floor = floor
+        }
+        return header
     }
 
     var encoded: [UInt8] {
         var writer = ByteWriter()
-        writer.byte(1)
+        writer.byte(2)
         writer.string(transfer)
         writer.raw(source.bytes)
         writer.string(encodeVector(base))
@@ -121,6 +138,9 @@ struct LogTransfer: Equatable {
         writer.byte(isCounted ? 1 : 0)
         writer.varint(rows)
         writer.varint(rowsDone)
+        writer.string(copyFor?.bytes ?? [])
+        writer.string(encodeVector(began))
+        writer.string(encodeVector(floor))
         return writer.bytes
     }
 
@@ -135,13 +155,19 @@ struct LogTransfer: Equatable {
         lastKey = key
         self.isCounted = isCounted
         rows = start.rows
+        copyFor = start.copyFor
+        if copyFor != nil {
+            began = part.snapshot
+            floor = start.floor
+        }
         readAt = now
     }
 
     init?(_ bytes: [UInt8]) {
         do {
             var reader = ByteReader(bytes)
-            guard try reader.byte() == 1 else { return nil }
+            // One that an earlier release kept is asked for again.
+            guard try reader.byte() == 2 else { return nil }
             transfer = try reader.string()
             source = Origin(high: try reader.fixed64(), low: try reader.fixed64())
             base = try decodeVector(try reader.string())
@@ -157,6 +183,9 @@ struct LogTransfer: Equatable {
             isCounted = try reader.byte() == 1
             rows = Int(clamping: try reader.varint())
             rowsDone = Int(clamping: try reader.varint())
+            copyFor = Origin(bytes: try reader.string())
+            began = try decodeVector(try reader.string())
+            floor = try decodeVector(try reader.string())
             try reader.requireEnd()
         } catch { return nil }
     }

@@ -28,11 +28,28 @@ extension FuzzTarget {
                 .part(first), .part(later), .standing(LogStanding(vector: vector, wants: true)),
                 .grants([[1], [2, 3]]), .snapshotStored, .ignorable(kind: 200),
             ]
-            return messages.map(\.encoded)
+            return (messages + joining(origin, vector)).map(\.encoded)
         },
         check: { bytes in
             guard let message = try? LogMessage(decoding: bytes) else { return }
             let again = try LogMessage(decoding: message.encoded)
             try promise(again == message, "a message of a log changes when it is written again")
         })
+    /// Words about a member that waits for a copy, and the first part of one.
+    private static func joining(_ origin: Origin, _ vector: VersionVector) -> [LogMessage] {
+        let nonce = [UInt8](repeating: 6, count: LogJoining.nonceBytes)
+        let steps: [LogJoining.Step] = [
+            .ask, .offer(nonce: nonce), .accept(nonce: nonce), .outdated,
+        ]
+        var start = LogPart.Start(
+            source: origin, base: VersionVector(), floor: vector, rows: 1, bytes: 1, schema: nil,
+            schemaFingerprint: 9, copyFor: origin)
+        start.joined = Dot(origin, 4)
+        start.continued = [origin]
+        let copy = LogPart(
+            transfer: nonce, number: 0, start: start, snapshot: vector, body: nil, isEnd: false)
+        let standing = LogStanding(vector: vector, wants: false, origin: origin, floor: vector)
+        return steps.map { .joining(LogJoining(origin: origin, step: $0)) }
+            + [.part(copy), .standing(standing)]
+    }
 }

@@ -64,12 +64,12 @@ final class ServedRelay {
     private static let schema = "CREATE TABLE jobs(id TEXT PRIMARY KEY NOT NULL, title, done);"
 
     /// Nodes that met once on one network, where the group joined a relay, and that do not meet again.
-    private func parted(
-        _ flock: Flock, _ relay: ServedRelay, _ names: [String]
+    static func parted(
+        _ flock: Flock, _ relay: ServedRelay, _ names: [String], schema: String
     ) async throws -> [TestNode] {
         var nodes: [TestNode] = []
         for name in names { nodes.append(try await flock.node(name)) }
-        try await nodes[0].sql(Self.schema)
+        try await nodes[0].sql(schema)
         try await nodes[0].ask("track", "--all")
         try await nodes[0].start()
         for node in nodes.dropFirst() { try await node.start(peers: [nodes[0]]) }
@@ -85,6 +85,12 @@ final class ServedRelay {
             _ = unlink("\(node.home)/peers.json")
         }
         return nodes
+    }
+
+    private func parted(
+        _ flock: Flock, _ relay: ServedRelay, _ names: [String]
+    ) async throws -> [TestNode] {
+        try await Self.parted(flock, relay, names, schema: Self.schema)
     }
 
     @Test(.timeLimit(.minutes(20)))
@@ -145,7 +151,7 @@ final class ServedRelay {
             nodes[round % 2].kill()
             try await nodes[round % 2].start()
         }
-        // None needs a copy, which a relay does not serve, even when killed between its marker and a commit.
+        // None needs a copy, even when killed between its marker and a commit.
         for node in nodes { #expect(try await node.status()["joining"] != true) }
         for node in nodes { try await node.shows("SELECT count(*) FROM jobs", "3200") }
         try await flock.converge(nodes)
