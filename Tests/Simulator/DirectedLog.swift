@@ -1,4 +1,5 @@
-// A scenario with the log of a relay that hides one entry of a transfer from one reader.
+// Scenarios with the log of a relay: an entry that is hidden from a reader, rows that are half received, rows
+// that are forgotten between two parts.
 
 import CausalModel
 import SQLite
@@ -17,6 +18,23 @@ extension Directed {
         try Connection(path: folder.file("zero")).execute(
             "INSERT INTO t VALUES(2, 'a', 1), (3, 'b', 2), (4, 'c', 3), (5, 'd', 4)")
         try pair[0].fold()
+        var uploads = 0
+        try forward(pair) { relay, request, name in
+            let isPart = request.isUpload && name == "zero"
+            uploads += isPart ? 1 : 0
+            relay.faults.hidden = isPart && uploads == 2 ? 100 : 0
+        }
+        let (wanted, found) = (try pair[0].summary(), try pair[1].summary())
+        guard uploads > 4 else { return ["only \(uploads) entries were appended"] }
+        if found.vector == wanted.vector, found.digest == wanted.digest { return [] }
+        let claim = found.vector == wanted.vector ? "claims to have all" : "has less for ever"
+        return ["a reader that was not shown a part \(claim)"]
+    }
+
+    /// Lets a pair meet at a relay for 20 seconds; `before` each request.
+    private static func forward(
+        _ pair: [Replica], before: (SimulatedRelay, LogRequest, String) throws -> Void
+    ) throws {
         let relay = SimulatedRelay(seed: 1)
         relay.readers = ["one"]
         var random = SeededGenerator(seed: 1)
@@ -28,23 +46,38 @@ extension Directed {
             forwarder.replicaChanged(try replica.summary())
             return forwarder
         }
-        var uploads = 0
         for now in stride(from: Milliseconds(1_000_000), to: 1_020_000, by: 100) {
             for (name, forwarder) in zip(["zero", "one"], forwarders) {
                 while forwarder.work(now) {}
                 for request in forwarder.takeRequests(now) {
-                    let isPart = request.isUpload && name == "zero"
-                    uploads += isPart ? 1 : 0
-                    relay.faults.hidden = isPart && uploads == 2 ? 100 : 0
+                    try before(relay, request, name)
                     forwarder.answered(request.id, relay.answer(request, of: name), now: now)
                 }
             }
         }
+    }
+
+    /// Seed 10090261. Between two parts of a transfer its author collects a row whose delete the reader, which
+    /// went back since, has not seen: what comes after that says so.
+    static func laterFloorUnsaid() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["SELECT 1", "SELECT 1"])
+        pair[0].bounds.chunkRowsMax = 1
+        let app = try Connection(path: folder.file("zero"))
+        try app.execute("INSERT INTO t VALUES(2, 'a', 1), (3, 'b', 2), (4, 'c', 3), (5, 'd', 4)")
+        try pair[0].fold()
+        var uploads = 0
+        try forward(pair) { _, request, name in
+            guard request.isUpload, name == "zero" else { return }
+            uploads += 1
+            guard uploads == 2 else { return }
+            try app.execute("DELETE FROM t WHERE id = 1")
+            try collect(pair[0], after: pair[0])
+        }
+        guard !pair[0].floor.isEmpty, uploads > 2 else { return ["nothing was collected"] }
         let (wanted, found) = (try pair[0].summary(), try pair[1].summary())
-        guard uploads > 4 else { return ["only \(uploads) entries were appended"] }
-        if found.vector == wanted.vector, found.digest == wanted.digest { return [] }
-        let claim = found.vector == wanted.vector ? "claims to have all" : "has less for ever"
-        return ["a reader that was not shown a part \(claim)"]
+        return found.vector == wanted.vector && found.digest != wanted.digest
+            ? ["a reader of the log has all, and a row that was deleted"] : []
     }
 
     /// HostileRelayTests with the seed 5001. A row was inserted before the vector, and changed beyond it: a

@@ -53,7 +53,9 @@ extension Simulation {
     /// the same time: a person looks again after a while.
     private func convergeAsWriters() throws -> Bool {
         guard plan.keepsMembers else { return converge(within: Self.convergenceMax) }
-        for _ in 0..<4 {
+        for round in 0..<4 {
+            // Whoever knows too little of the others to take part by the relay alone does so when all meet.
+            if round == 3 { joinNetworks() }
             if converge(within: Self.convergenceMax / 4) { return true }
             // If nobody is left who could give a copy, all have to meet.
             if !members.contains(where: \.canServe) { joinNetworks() }
@@ -63,6 +65,8 @@ extension Simulation {
     }
 
     private func joinNetworks() {
+        guard machines.contains(where: { $0.site != 0 }) else { return }
+        if plan.staysApart { counts.met += 1 }
         for machine in machines { machine.site = 0 }
         network.discoverAll()
     }

@@ -97,7 +97,8 @@ import Darwin
                     + "\(monotonicMilliseconds() - started) ms commits \(counts.statements) "
                     + "frames \(counts.frames) chunks \(counts.chunks) "
                     + "writes \(simulation.ghost.writeCount) checks \(simulation.ghost.checks) "
-                    + "reissued \(counts.reissued) collected \(counts.collected) logged \(counts.logged) "
+                    + "reissued \(counts.reissued) collected \(counts.collected) "
+                    + "logged \(counts.logged) met \(counts.met) "
                     + "faults \(faults.isEmpty ? "none" : faults.joined(separator: ", "))")
             return 0
         } catch {

@@ -33,6 +33,7 @@ final class RelayTraffic {
         limits.standingMilliseconds = 10_000...60_000
         limits.standbyMilliseconds = 20_000
         limits.askMilliseconds = 5_000...60_000
+        limits.standInMilliseconds = 60_000
         limits.collectMilliseconds = 60_000
         self.limits = limits
         urgent = generator.chance(1, in: 2) ? simulation.plan.tables.suffix(1).map(\.name) : []
@@ -146,6 +147,9 @@ final class Forwarding {
         }
         forwarder.standing = { [unowned machine] author, start in
             machine.node.engine.standing(ofAuthor: author, start)
+        }
+        forwarder.isPresent = { [unowned machine] author, origin in
+            machine.node.engine.isPresent(author, origin)
         }
         forwarder.claim = { [unowned machine] in machine.node.engine.ownClaim }
         forwarder.letIn = { [unowned self] node, origin in

@@ -25,6 +25,7 @@ final class Runner {
     private var commits = 0
     private var checks = 0
     private var reissued = 0
+    private var met = 0
     private var collected = 0
     private var repeated = 0
     /// Of so many seeds one is run twice, and must leave the same trace.
@@ -89,6 +90,7 @@ final class Runner {
         print(
             "\(clean) seeds clean, \(failed.count) failed on commit \(commit()): \(commits) commits, "
                 + "\(checks) oracle checks, \(reissued) rows of lost origins issued again, "
+                + (met > 0 ? "\(met) networks had to meet, " : "")
                 + "\(collected) deleted rows collected, "
                 + "\(repeated) run twice alike, simulated \(simulated / 1_000) s in \(wall / 1_000) s "
                 + "(\(simulated / wall) × real time with \(options.jobs) processes)")
@@ -164,6 +166,7 @@ final class Runner {
             commits += Int(number(after: "commits"))
             checks += Int(number(after: "checks"))
             reissued += Int(number(after: "reissued"))
+            met += Int(number(after: "met"))
             collected += Int(number(after: "collected"))
             // The same seed means the same run.
             if clean % Self.repeatedEvery == 0 {

@@ -71,6 +71,8 @@ final class Simulation {
         var logged = 0
         /// Rows of a lost origin that were issued again.
         var reissued = 0
+        /// Networks that stayed apart had to come together, or they would never have become equal.
+        var met = 0
         /// Times that a running node began to join again.
         var joins = 0
         /// Deleted rows that went for good.

@@ -15,6 +15,9 @@ extension RelayService {
         forwarder.standing = { [unowned self] author, start in
             service.engine.standing(ofAuthor: author, start)
         }
+        forwarder.isPresent = { [unowned self] author, origin in
+            service.engine.isPresent(author, origin)
+        }
         forwarder.claim = { [unowned self] in service.engine.ownClaim }
         forwarder.letIn = { [unowned self] node, origin in
             hasApplied = true

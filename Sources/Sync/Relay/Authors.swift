@@ -34,6 +34,12 @@ extension SyncEngine {
         }
     }
 
+    /// Whether the list says that a member numbers under that origin.
+    package func isPresent(_ node: String, _ origin: Origin) -> Bool {
+        guard let origins = membership?()?.origins else { return true }
+        return origins[node] == origin
+    }
+
     /// How an earlier life of this replica stands. What it wrote and the file does not have is taken while
     /// nobody else takes part; others may have deleted and forgotten rows since without asking it.
     private func ownStanding(_ source: Origin, _ known: Membership) -> AuthorStanding {

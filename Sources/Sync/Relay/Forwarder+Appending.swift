@@ -39,7 +39,7 @@ extension Forwarder {
         else { return false }
         appendAt = nil
         if replica.isJoining { return try ask(now) }
-        if isStandingBy { return try serve(now) }
+        if isStandingBy, !standsIn { return try serve(now) }
         // Of a file that was changed for an older one nothing in the log is taken for granted.
         guard replica.vector.covers(state.vector) else {
             forgetLog()

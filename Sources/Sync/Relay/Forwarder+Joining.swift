@@ -140,7 +140,18 @@ extension Forwarder {
     /// Whether this member leaves the log to another on its network. Not while somebody asks again: what that
     /// one knows of the members may be old, and it may know this one alone.
     var isResting: Bool {
-        isStandingBy && serving.isEmpty && !askers.values.contains { $0.asks > 1 }
+        isStandingBy && !standsIn && serving.isEmpty
+            && !askers.values.contains { $0.asks > 1 }
+    }
+
+    /// Somebody lacks what this member has although another appends here: perhaps that one's changes are
+    /// not taken there, and this one's are. The second time it appends itself for a while.
+    func noteUnmet(_ vector: VersionVector, _ now: Milliseconds) {
+        guard isStandingBy, mayWrite(node), !vector.covers(replica.vector) else { return }
+        unmet = unmet.filter { $0 + 3 * limits.standInMilliseconds > now } + [now]
+        guard unmet.count > 1 else { return }
+        unmet = []
+        standsInUntil = now + limits.standInMilliseconds
     }
 
     /// Nobody that has not asked for long waits any more.
@@ -226,10 +237,15 @@ extension Forwarder {
 
     /// A member has forgotten deletes that this replica has not seen: it takes a copy. Of two that have
     /// counted without each other, one does.
-    func noteFloor(_ floor: VersionVector, _ vector: VersionVector, of author: String) {
+    ///
+    /// - Parameter origin: what the author numbered under. Of a life that is over, which the log still
+    ///   tells of, nothing holds.
+    func noteFloor(
+        _ floor: VersionVector, _ vector: VersionVector, of author: String, under origin: Origin?
+    ) {
         let own = replica.vector
         guard author != node, !replica.isJoining, !own.isEmpty, !own.covers(floor),
-            mayWrite(author)
+            mayWrite(author), let origin, isPresent(author, origin)
         else { return }
         let isBehind = !vector.covers(replica.floor)
         if !isBehind || author < node || !mayWrite(node) { outdatedBy = author }
@@ -238,10 +254,12 @@ extension Forwarder {
     /// Somebody told what this replica cannot take: one of the two has not seen what the other has
     /// forgotten. If it is the other, it has to hear of that.
     func refuseOutdated(
-        _ vector: VersionVector, _ floor: VersionVector, of author: String, _ now: Milliseconds
+        _ part: LogPart, _ floor: VersionVector, of author: String, under origin: Origin,
+        _ now: Milliseconds
     ) {
         count(.outdated)
-        noteFloor(floor, vector, of: author)
+        let vector = part.snapshot
+        noteFloor(floor, vector, of: author, under: origin)
         guard author != node, !vector.covers(replica.floor) else { return }
         let due = (stood?.at ?? .min / 2) + limits.staleMilliseconds
         let soon = max(due, now + jitter(limits.othersMilliseconds))

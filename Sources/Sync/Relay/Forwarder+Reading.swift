@@ -116,12 +116,13 @@ extension Forwarder {
             if standing.wants {
                 state.vector.meet(standing.vector)
                 state.schemas = []
+                noteUnmet(standing.vector, now)
             }
             // A reader has changes that nobody takes.
             if author != node, mayWrite(author), !replica.vector.covers(standing.vector) {
                 lack(standing.vector, now, after: limits.lackMilliseconds)
             }
-            noteFloor(standing.floor, standing.vector, of: author)
+            noteFloor(standing.floor, standing.vector, of: author, under: standing.origin)
             if let origin = standing.origin { endServing(author, origin) }
             report(standing, of: author)
             noteStated(standing.vector, now)
@@ -191,8 +192,9 @@ extension Forwarder {
         guard let start = part.start else {
             let isNext = open.map { $0.next == part.number && $0.lastKey == part.previous } ?? false
             if let open, isNext || isBroken(.gapInLogTaken) && open.next <= part.number {
-                if mayTake(part.snapshot, part.floor) { return open }
-                refuseOutdated(part.snapshot, part.floor, of: author, now)
+                let floor = isBroken(.laterFloorUnsaid) ? VersionVector() : part.floor
+                if mayTake(part.snapshot, floor) { return open }
+                refuseOutdated(part, part.floor, of: author, under: open.source, now)
                 end(slot)
                 return nil
             }
@@ -215,11 +217,15 @@ extension Forwarder {
             return nil
         }
         guard mayTake(part.snapshot, start.floor) else {
-            refuseOutdated(part.snapshot, start.floor, of: author, now)
+            refuseOutdated(part, start.floor, of: author, under: start.source, now)
             return nil
         }
         // A snapshot may be older than the life that its author leads now.
-        guard slot != author || isTaken(author, start, part.snapshot, now) else { return nil }
+        guard slot != author || isTaken(author, start, part.snapshot, now) else {
+            // Others may bring the same, by whom it is taken.
+            if author != node { lack(part.snapshot, now, after: limits.lackMilliseconds) }
+            return nil
+        }
         guard own.covers(start.base) else {
             miss(part, .belowBase, now)
             return nil

@@ -34,6 +34,8 @@ package final class Forwarder {
     package var standing: (_ author: String, _ start: LogPart.Start) -> AuthorStanding = { _, _ in
         .joined
     }
+    /// Whether an author numbers under that origin, as far as is known.
+    package var isPresent: (_ author: String, _ origin: Origin) -> Bool = { _, _ in true }
     /// How this replica takes part.
     package var claim: () -> (joined: Dot?, continued: [Origin]) = { (nil, []) }
     /// Told of what happened; must not call back.
@@ -84,6 +86,10 @@ package final class Forwarder {
     var askers: [String: LogAsker] = [:]
     var serving: [LogServing] = []
     var outdatedBy: String?
+    /// When somebody lacked something although another appends here; and until when this one does, too.
+    var unmet: [Milliseconds] = []
+    var standsInUntil: Milliseconds = .min
+    var standsIn = false
     /// Authors of whom nothing is taken before they have taken a copy, and when each was told.
     var outdatedAuthors: [String: Milliseconds] = [:]
 
@@ -339,6 +345,7 @@ package final class Forwarder {
             if until > now { return false }
             blockedUntil = nil
         }
+        standsIn = standsInUntil > now
         // Between the end of its copy and what it issues again it says nothing, and takes nothing.
         if replica.isSettling { return false }
         rewindIfDue()

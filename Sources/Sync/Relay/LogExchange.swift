@@ -119,6 +119,8 @@ package struct ForwarderLimits: Sendable {
     package var silenceMilliseconds: Milliseconds = 7 * 86_400_000
     /// Between tries to append what the relay took and does not show.
     package var vanishedMilliseconds: ClosedRange<Milliseconds> = 1_000...(15 * 60_000)
+    /// How long a node that stands by appends itself, when what others append is not taken somewhere.
+    package var standInMilliseconds: Milliseconds = 10 * 60_000
     /// Between looks of a node that stands by.
     package var standbyMilliseconds: Milliseconds = 5 * 60_000
     /// A log beyond both is worth a snapshot, and beyond twice what a snapshot would have.
