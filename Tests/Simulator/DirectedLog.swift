@@ -57,8 +57,8 @@ extension Directed {
         }
     }
 
-    /// Seed 10090261. Between two parts of a transfer its author collects a row whose delete the reader, which
-    /// went back since, has not seen: what comes after that says so.
+    /// Seed 10090261. Between two parts of a transfer its author collects a row whose delete the reader,
+    /// which went back since, has not seen: what comes after that says so.
     static func laterFloorUnsaid() throws -> [String] {
         let folder = TemporaryDirectory()
         let pair = try pair(.addWins, folder, ["SELECT 1", "SELECT 1"])
