@@ -32,7 +32,7 @@
     case believedGoneUnsaid
     // The relay.
     case gapInLogTaken, mixedRowsLeftOut, hiddenNewsLeftOut
-    case laterFloorUnsaid
+    case laterFloorUnsaid, floorNotChecked
     // Defects that the simulator found.
     case rebuildTrustsJournal, fleetingValuesTaken, foldBeforeMarker, lostOriginKept
     case orphansInHashOrder, numbersNotedLate, unreadRowsSent, victimsAloneMissed

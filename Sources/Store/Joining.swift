@@ -140,7 +140,11 @@ extension Replica {
     /// Stops waiting for a copy: this file is what the group goes on from. For whoever is alone, or among
     /// members of whom none has anything else to go on from.
     package func endJoiningAlone() throws {
-        guard joining?.phase == .copying else { return }
+        if joining?.phase == .copying { try beginAlone() }
+        try settleJoining()
+    }
+
+    private func beginAlone() throws {
         try write {
             guard var joining else { return }
             joining.copied = joining.former
@@ -152,7 +156,6 @@ extension Replica {
             self.joining = joining
             try saveJoining()
         }
-        try settleJoining()
     }
 
     // MARK: The copy

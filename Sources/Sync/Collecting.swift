@@ -55,7 +55,7 @@ extension SyncEngine {
     func refuseOutdated(_ peer: PeerLink, _ now: Milliseconds) throws -> Bool {
         guard let own, let stated = peer.session.stated else { return false }
         // Nothing flows, and who has to take a copy is settled by the list of members.
-        guard standing(of: peer) != .outdated else { return false }
+        guard standing(of: peer) != .outdated, !isBroken(.floorNotChecked) else { return false }
         let had = peer.session.peerHad
         // A node that has nothing takes its copy.
         let isBehind =

@@ -286,6 +286,9 @@ extension SyncEngine {
                     if let own = self.own, !own.isJoining {
                         join(node, own.origin, isAlone: true, now)
                     }
+                } else if replica.isSettling {
+                    // It was to go on from this file, and was interrupted; somebody else takes part by now.
+                    try rejoin(because: "others have taken part since", now)
                 }
             } else if known.roles[node] != nil, origins[node] != own.origin,
                 !isContinuedReader(known)

@@ -272,7 +272,7 @@ extension Forwarder {
     private func mayTake(_ snapshot: VersionVector, _ floor: VersionVector) -> Bool {
         let own = replica.vector
         // Nothing but its copy comes so far.
-        if replica.isJoining { return true }
+        if replica.isJoining || isBroken(.floorNotChecked) { return true }
         return own.covers(snapshot)
             || (floor.isEmpty || own.isEmpty || own.covers(floor))
                 && (replica.floor.isEmpty || snapshot.covers(replica.floor))

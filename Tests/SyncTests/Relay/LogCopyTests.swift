@@ -1,5 +1,5 @@
-// A member that waits for a copy and meets the others at a relay only: one serves it, old words let in nobody,
-// and how authors of the log stand.
+// A member that waits for a copy and meets the others at a relay only: one serves it, old words let in
+// nobody, and how authors of the log stand.
 
 import CausalModel
 import SQLite
