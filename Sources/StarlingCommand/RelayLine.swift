@@ -25,5 +25,6 @@ struct RelayLine {
         "standing_by": "another member on this network forwards", "off": "not used by this node",
         "held": "held back", "retrying": "does not answer", "paused": "paused after failures",
         "stopped": "stopped", "failed": "cannot be used", "waiting_for_key": "waiting for a key",
+        "copying": "takes a copy of the group's data",
     ]
 }

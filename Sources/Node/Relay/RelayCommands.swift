@@ -184,6 +184,7 @@ extension RelayService {
         if !verdict.mayGo { return "held" }
         if retry.facts(at: service.now).failuresInRow > 0 { return "retrying" }
         if !missingEpochs.isEmpty { return "waiting_for_key" }
+        if context.replica.isJoining { return "copying" }
         if forwarder.isStandingBy { return "standing_by" }
         if !forwarder.isCaughtUp { return "reading" }
         return forwarder.queuedChanges > 0 ? "appending" : "connected"
@@ -194,7 +195,11 @@ extension RelayService {
         if let trouble = forwarder?.trouble { return trouble }
         if let text = verdict.reason { return text }
         if let first = missingEpochs.first { return "waiting for the key of epoch \(first)" }
-        return nil
+        guard context.replica.isJoining else { return nil }
+        if let copy = forwarder?.copyProgress {
+            return "\(copy.done) of about \(max(copy.done, copy.rows)) rows are here"
+        }
+        return "asks the group for it"
     }
 
     /// What a person should know about the relay.

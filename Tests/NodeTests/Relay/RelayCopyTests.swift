@@ -117,6 +117,10 @@ import Testing
         for end in ["-wal", "-shm"] { _ = try await flock.run(["rm", "-f", ann.file + end]) }
         #expect(try await flock.run(["cp", old, ann.file]).code == 0)
         try await ann.start()
+        try await flock.until("ann says that it takes a copy") {
+            let facts = try await ann.status()["relay"]
+            return facts?["state"] == "copying" && facts?["reason"]?.string != nil
+        }
         for round in 0..<3 {
             let seen = try await bob.status()["relay"]?["appended"]?.int ?? 0
             try await flock.until("bob appends") {
