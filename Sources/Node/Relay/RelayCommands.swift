@@ -195,11 +195,10 @@ extension RelayService {
         if let trouble = forwarder?.trouble { return trouble }
         if let text = verdict.reason { return text }
         if let first = missingEpochs.first { return "waiting for the key of epoch \(first)" }
-        guard context.replica.isJoining else { return nil }
-        if let copy = forwarder?.copyProgress {
-            return "\(copy.done) of about \(max(copy.done, copy.rows)) rows are here"
+        if let incoming = forwarder?.incoming(service.now) {
+            return "\(incoming.done) of about \(incoming.rows) rows are here"
         }
-        return "asks the group for it"
+        return context.replica.isJoining ? "asks the group for it" : nil
     }
 
     /// What a person should know about the relay.

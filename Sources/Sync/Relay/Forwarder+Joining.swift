@@ -61,13 +61,6 @@ extension Forwarder {
         return max(asking.askAt ?? now, heard.map { $0 + limits.staleMilliseconds } ?? now)
     }
 
-    /// Rows of the copy that comes, and how many are here; nil while none comes.
-    package var copyProgress: (rows: Int, done: Int)? {
-        guard replica.isJoining else { return nil }
-        let origin = replica.origin
-        return transfers.values.first { $0.copyFor == origin }.map { ($0.rows, $0.rowsDone) }
-    }
-
     func ask(_ now: Milliseconds) throws -> Bool {
         guard askDue(now) <= now else { return false }
         let range = limits.askMilliseconds

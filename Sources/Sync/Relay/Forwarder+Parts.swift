@@ -5,6 +5,22 @@ internal import Store
 internal import Wire
 
 extension Forwarder {
+    /// Rows that come with transfers which have begun and move, about, and how many of them are here; nil while
+    /// none does. Complexity: O(authors × origins).
+    package func incoming(_ now: Milliseconds) -> (rows: Int, done: Int)? {
+        let (own, isWaiting) = (replica.vector, replica.isJoining)
+        let moving = transfers.filter { author, transfer in
+            guard let readAt = transfer.readAt, author != node else { return false }
+            let isNews =
+                isWaiting
+                ? transfer.copyFor == replica.origin : !own.covers(transfer.snapshot)
+            return isNews && readAt + limits.staleMilliseconds > now
+        }
+        guard !moving.isEmpty else { return nil }
+        let done = moving.values.reduce(0) { $0 + $1.rowsDone }
+        return (max(done, moving.values.reduce(0) { $0 + $1.rows }), done)
+    }
+
     /// Whether it is the copy that this replica waits for.
     func isAwaited(_ transfer: LogTransfer) -> Bool {
         transfer.copyFor != nil && transfer.copyFor == state.joining

@@ -47,9 +47,16 @@ import Wire
             $0.limits.batchEntriesMax = 4
         }
         for row in 0..<300 { try cluster.write(0, "row\(row)", "text \(row)") }
+        // Who reads sees how far it is.
+        var seen: [(rows: Int, done: Int)] = []
+        cluster.members[1].forwarder.onEvent = { [unowned cluster] _ in
+            if let now = cluster.members[1].forwarder.incoming(cluster.now) { seen.append(now) }
+        }
         #expect(cluster.converge(within: 60_000))
         try cluster.expectEqual()
         #expect(cluster.relay.log.count == 30)
+        #expect(seen.contains { $0.rows == 300 && 0 < $0.done && $0.done < 300 }, "\(seen)")
+        #expect(cluster.members[1].forwarder.incoming(cluster.now) == nil)
     }
 
     @Test func aRowLargerThanAPartTravelsInPieces() throws {
