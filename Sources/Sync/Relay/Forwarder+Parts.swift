@@ -5,8 +5,8 @@ internal import Store
 internal import Wire
 
 extension Forwarder {
-    /// Rows that come with transfers which have begun and move, about, and how many of them are here; nil while
-    /// none does. Complexity: O(authors × origins).
+    /// Rows that come with transfers which have begun and move, about, and how many of them are here; nil
+    /// while none does. Complexity: O(authors × origins).
     package func incoming(_ now: Milliseconds) -> (rows: Int, done: Int)? {
         let (own, isWaiting) = (replica.vector, replica.isJoining)
         let moving = transfers.filter { author, transfer in
