@@ -35,6 +35,7 @@ final class Machine {
     /// Its side of the relay, where there is one.
     private(set) var forwarding: Forwarding?
     private var lastMembership: Membership?
+    private var membersFailedAt: Milliseconds?
     /// It was let in by somebody, and has not begun to join.
     var isNew = false
     /// Somebody removed it from the group.
@@ -183,7 +184,10 @@ final class Machine {
     func lookAtMembers() -> Membership? {
         enterNode()
         do { lastMembership = try members?.look() } catch {
-            simulation.note("\(name) cannot read its members: \(error)")
+            // How often it is asked in one moment is nothing that happens.
+            let now = simulation.network.now
+            if membersFailedAt != now { simulation.note("\(name) cannot read its members: \(error)") }
+            membersFailedAt = now
         }
         return lastMembership
     }
