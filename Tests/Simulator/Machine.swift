@@ -186,7 +186,9 @@ final class Machine {
         do { lastMembership = try members?.look() } catch {
             // How often it is asked in one moment is nothing that happens.
             let now = simulation.network.now
-            if membersFailedAt != now { simulation.note("\(name) cannot read its members: \(error)") }
+            if membersFailedAt != now {
+                simulation.note("\(name) cannot read its members: \(error)")
+            }
             membersFailedAt = now
         }
         return lastMembership
