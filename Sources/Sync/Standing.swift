@@ -286,8 +286,9 @@ extension SyncEngine {
                     if let own = self.own, !own.isJoining {
                         join(node, own.origin, isAlone: true, now)
                     }
-                } else if replica.isSettling {
+                } else if replica.isSettling, replica.joiningVector?.isEmpty == true {
                     // It was to go on from this file, and was interrupted; somebody else takes part by now.
+                    // A copy that has just ended has a vector, and is settled after the next look.
                     try rejoin(because: "others have taken part since", now)
                 }
             } else if known.roles[node] != nil, origins[node] != own.origin,
