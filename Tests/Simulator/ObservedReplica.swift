@@ -44,7 +44,9 @@ final class ObservedReplica: LogReplica {
         var origins = simulation.originsOf[machine.index, default: []].union([inner.origin])
         // The dots alone, whatever their values.
         let structure = simulation.plan.hasGhost ? try GhostHistory.content(inner) : [:]
-        noteCollected(simulation.lastContent[machine.index] ?? [:], structure)
+        let last = simulation.lastContent[machine.index] ?? [:]
+        noteCollected(last, structure)
+        let isOlder = last.values.contains { $0.keys.contains { isLost($0, of: origins) } }
         try body()
         if inner.isJoining, !inner.isSettling { simulation.settling[machine.index] = nil }
         try inner.lookAtSchema()
@@ -53,12 +55,24 @@ final class ObservedReplica: LogReplica {
         guard simulation.plan.hasGhost else { return }
         // Either it died in a local change, or what is new came from peers.
         let hasOwn = simulation.ghost.hasNews(structure, origins: origins)
-        content = hasOwn ? simulation.lastContent[machine.index] ?? [:] : structure
+        if hasOwn, isOlder {
+            // Power was lost, and the file stands between two looks: what its own changes replaced there
+            // nobody can tell.
+            simulation.note("\(machine.name) went back to where nobody looked: the oracle goes")
+            simulation.plan.hasGhost = false
+            return
+        }
+        content = hasOwn ? last : structure
         isBehind = true
         try local {
             try inner.fold()
             try inner.finishScans()
         }
+    }
+
+    /// Whether this replica has given the number, and its file does not know.
+    private func isLost(_ dot: Dot, of origins: Set<Origin>) -> Bool {
+        origins.contains(dot.origin) && dot.number > inner.vector[dot.origin]
     }
 
     private func keep(_ content: GhostHistory.Content) {

@@ -239,13 +239,15 @@ extension Forwarder {
     /// counted without each other, one does.
     ///
     /// - Parameter origin: what the author numbered under. Of a life that is over, which the log still
-    ///   tells of, nothing holds.
+    ///   tells of, nothing holds; one that it has gone on from is the present one.
     func noteFloor(
-        _ floor: VersionVector, _ vector: VersionVector, of author: String, under origin: Origin?
+        _ floor: VersionVector, _ vector: VersionVector, of author: String, under origin: Origin?,
+        continuing past: [Origin] = []
     ) {
         let own = replica.vector
         guard author != node, !replica.isJoining, !own.isEmpty, !own.covers(floor),
-            mayWrite(author), let origin, isPresent(author, origin)
+            mayWrite(author), let origin,
+            ([origin] + past).contains(where: { isPresent(author, $0) })
         else { return }
         let isBehind = !vector.covers(replica.floor)
         if !isBehind || author < node || !mayWrite(node) { outdatedBy = author }
@@ -259,7 +261,8 @@ extension Forwarder {
     ) {
         count(.outdated)
         let vector = part.snapshot
-        noteFloor(floor, vector, of: author, under: origin)
+        let past = part.start?.continued ?? []
+        noteFloor(floor, vector, of: author, under: origin, continuing: past)
         guard author != node, !vector.covers(replica.floor) else { return }
         let due = (stood?.at ?? .min / 2) + limits.staleMilliseconds
         let soon = max(due, now + jitter(limits.othersMilliseconds))
