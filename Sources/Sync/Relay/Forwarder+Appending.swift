@@ -16,8 +16,8 @@ struct LogOutgoing {
 
 /// A batch of a transfer that is being read from the store.
 struct LogBuilding {
-    var source: any DeltaSource
-    var transfer: [UInt8]
+    let source: any DeltaSource
+    let transfer: [UInt8]
     let base: VersionVector
     var number: Int
     var previous: [UInt8]
@@ -320,7 +320,7 @@ extension Forwarder {
 }
 
 /// A delta without rows: the structures of tables only.
-final class NoRows: DeltaSource {
+private final class NoRows: DeltaSource {
     let header: DeltaHeader
     init(_ summary: ReplicaSummary, _ base: VersionVector) {
         header = DeltaHeader(

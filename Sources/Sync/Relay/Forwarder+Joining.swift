@@ -199,9 +199,6 @@ extension Forwarder {
         -> Bool
     {
         let nothing = VersionVector()
-        var made = LogBuilding(
-            source: NoRows(summary, nothing), transfer: randomBytes(LogPart.transferBytes),
-            base: nothing, number: 0, previous: [], copyFor: job.origin)
         var resume: ResumePoint?
         if let open = transfers[node], open.copyFor == job.origin, open.source == summary.origin,
             open.floor == replica.floor, summary.vector.covers(open.snapshot),
@@ -215,22 +212,20 @@ extension Forwarder {
             let source = try replica.openLogDelta(
                 base: nothing, resume: resume, isCoveredOnly: true)
         else { return false }
-        made.source = source
-        if let open = transfers[node], !source.header.isFromStart {
-            made.transfer = open.transfer
-            made.number = open.next
-            made.previous = open.lastKey
-        } else {
-            paidUntil = max(paidUntil, now) + limits.appendMilliseconds
-        }
-        building = made
+        // It goes on with what stands in the log, or begins anew.
+        let open = source.header.isFromStart ? nil : transfers[node]
+        if open == nil { paidUntil = max(paidUntil, now) + limits.appendMilliseconds }
+        building = LogBuilding(
+            source: source, transfer: open?.transfer ?? randomBytes(LogPart.transferBytes),
+            base: nothing, number: open?.next ?? 0, previous: open?.lastKey ?? [],
+            copyFor: job.origin)
         return true
     }
 
     /// The member takes part, whoever served it; or its copy has ended.
-    func endServing(_ node: String, _ origin: Origin?) {
-        serving.removeAll { $0.node == node && (origin == nil || $0.origin == origin) }
-        if let asker = askers[node], asker.origin == origin { askers[node] = nil }
+    func endServing(_ node: String, _ origin: Origin) {
+        serving.removeAll { $0 == LogServing(node: node, origin: origin) }
+        if askers[node]?.origin == origin { askers[node] = nil }
     }
 
     // MARK: Out of date
