@@ -58,10 +58,13 @@ let package = Package(
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CQREncode", providers: [.apt(["libqrencode-dev"])]),
-        .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
-        .systemLibrary(name: "CPostgreSQL", providers: [.apt(["libpq-dev"])]),
-        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .target(name: "CPlatform"),
+        // Loaded when they are needed, as most nodes never do: libmicrohttpd-dev, libpq-dev,
+        // libcurl4-openssl-dev.
+        .target(name: "CLibrary"),
+        .target(name: "CMicroHTTPD", dependencies: ["CLibrary"]),
+        .target(name: "CPostgreSQL", dependencies: ["CLibrary"]),
+        .target(name: "CCurl", dependencies: ["CLibrary"]),
 
         // Layers, lowest first: a module imports only modules above this line of it.
         module("Values", []),

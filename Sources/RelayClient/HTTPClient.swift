@@ -17,9 +17,10 @@ package final class HTTPClient: Sendable {
     private let thread: SystemThread
     private let isFinished = Mutex(false)
 
-    /// - Throws: ``HTTPFailure`` when the system refuses a thread or memory.
+    /// - Throws: ``HTTPFailure`` when libcurl is not installed, or the system refuses a thread or memory.
     package init(_ settings: HTTPSettings) throws(HTTPFailure) {
         let bytes = RelayClientLimits.threadStackBytes
+        try HTTPEngine.load()
         guard let engine = HTTPEngine(settings),
             let thread = try? SystemThread(stackBytes: bytes, { engine.run() })
         else {
@@ -70,6 +71,13 @@ private final class HTTPEngine: Sendable {
         var underWay = 0
         var lastID: UInt64 = 0
         var isOpen = true
+    }
+
+    /// The library is loaded by who first needs it: most nodes have no relay.
+    static func load() throws(HTTPFailure) {
+        if let reason = starling_curl_load() {
+            throw HTTPFailure(.noAnswer, String(cString: reason))
+        }
     }
 
     /// libcurl asks for it once, before any thread uses it.

@@ -46,6 +46,9 @@ final class PostgreSQLConnection {
     private static let connectSeconds = "5"
 
     init(url: String) throws {
+        if let reason = starling_pg_load() {
+            throw PostgreSQLError(state: "", message: String(cString: reason))
+        }
         let settings = [
             ("dbname", url), ("connect_timeout", Self.connectSeconds),
             ("fallback_application_name", "starling-relay"), ("keepalives_idle", "15"),

@@ -22,6 +22,10 @@ final class HTTPDaemon: Sendable {
     ///
     /// - Throws: ``RelayError`` with the reason and the remedy.
     init(_ configuration: RelayConfiguration, handler: Callbacks) throws {
+        // The library is loaded by who first needs it: most nodes run no relay.
+        if let reason = starling_http_load() {
+            throw RelayError(.failed, String(cString: reason))
+        }
         _ = starling_raise_files()
         let (host, wanted) = (configuration.host, configuration.port)
         listener = starling_http_listen(host, "\(wanted)")

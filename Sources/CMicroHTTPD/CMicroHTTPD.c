@@ -1,40 +1,74 @@
-#pragma once
-#include <errno.h>
-#include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <stdint.h>
+#include "CMicroHTTPD.h"
+
+#include "CLibrary.h"
+
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-/* What MHD_start_daemon takes as variadic options. */
-struct starling_http_settings {
-    int listener;
-    unsigned threads, connections, connections_per_address, idle_seconds;
-    size_t connection_bytes;
-    const char *key, *certificate; /* PEM texts; both null for plain HTTP. */
-    MHD_AccessHandlerCallback handler;
-    MHD_RequestCompletedCallback completed;
-    MHD_NotifyConnectionCallback connected;
-    void *owner;
+#define FUNCTIONS(X) \
+    X(enum MHD_Result, MHD_is_feature_supported, (enum MHD_FEATURE feature), (feature)) \
+    X(MHD_socket, MHD_quiesce_daemon, (struct MHD_Daemon *daemon), (daemon)) \
+    X(void, MHD_stop_daemon, (struct MHD_Daemon *daemon), (daemon)) \
+    X(void, MHD_suspend_connection, (struct MHD_Connection *connection), (connection)) \
+    X(void, MHD_resume_connection, (struct MHD_Connection *connection), (connection)) \
+    X(const char *, MHD_lookup_connection_value, \
+      (struct MHD_Connection *connection, enum MHD_ValueKind kind, const char *key), \
+      (connection, kind, key)) \
+    X(enum MHD_Result, MHD_lookup_connection_value_n, \
+      (struct MHD_Connection *connection, enum MHD_ValueKind kind, const char *key, \
+       size_t key_bytes, const char **value, size_t *value_bytes), \
+      (connection, kind, key, key_bytes, value, value_bytes)) \
+    X(struct MHD_Response *, MHD_create_response_from_buffer_with_free_callback_cls, \
+      (size_t bytes, void *body, MHD_ContentReaderFreeCallback release, void *owner), \
+      (bytes, body, release, owner)) \
+    X(struct MHD_Response *, MHD_create_response_from_callback, \
+      (uint64_t bytes, size_t block, MHD_ContentReaderCallback read, void *owner, \
+       MHD_ContentReaderFreeCallback release), \
+      (bytes, block, read, owner, release)) \
+    X(void, MHD_destroy_response, (struct MHD_Response *response), (response)) \
+    X(enum MHD_Result, MHD_add_response_header, \
+      (struct MHD_Response *response, const char *name, const char *value), \
+      (response, name, value)) \
+    X(enum MHD_Result, MHD_queue_response, \
+      (struct MHD_Connection *connection, unsigned status, struct MHD_Response *response), \
+      (connection, status, response))
+
+/* Those that are variadic. */
+#define OWN_FUNCTIONS(X) \
+    X(struct MHD_Daemon *, MHD_start_daemon, , ) \
+    X(const union MHD_ConnectionInfo *, MHD_get_connection_info, , )
+
+FUNCTIONS(STARLING_POINTER)
+OWN_FUNCTIONS(STARLING_POINTER)
+FUNCTIONS(STARLING_CALL)
+
+static const struct starling_symbol symbols[] = {
+    FUNCTIONS(STARLING_SYMBOL) OWN_FUNCTIONS(STARLING_SYMBOL){0, 0}};
+
+static struct starling_library library = {
+    .names = {
+        "libmicrohttpd.so.12", "libmicrohttpd.12.dylib",
+        "/opt/homebrew/lib/libmicrohttpd.12.dylib"},
+    .remedy = "to run a relay needs libmicrohttpd: apt install libmicrohttpd12",
+    .symbols = symbols,
 };
 
+const char *starling_http_load(void) { return starling_library_load(&library); }
+
 /* The library's own words about its connections name peers' bytes; nothing of it is logged. */
-static inline void starling_http_silence(void *owner, const char *format, va_list arguments) {
+static void silence(void *owner, const char *format, va_list arguments) {
     (void)owner;
     (void)format;
     (void)arguments;
 }
 
-/* MHD_start_daemon is variadic: Swift cannot call it. */
-static inline struct MHD_Daemon *starling_http_start(const struct starling_http_settings *s) {
+struct MHD_Daemon *starling_http_start(const struct starling_http_settings *s) {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem options[16];
     int n = 0;
     options[n++] = (struct MHD_OptionItem){
-        MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)starling_http_silence, 0};
+        MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)silence, 0};
     options[n++] = (struct MHD_OptionItem){MHD_OPTION_LISTEN_SOCKET, s->listener, 0};
     options[n++] = (struct MHD_OptionItem){MHD_OPTION_CONNECTION_LIMIT, s->connections, 0};
     options[n++] = (struct MHD_OptionItem){
@@ -56,23 +90,21 @@ static inline struct MHD_Daemon *starling_http_start(const struct starling_http_
             MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"};
     }
     options[n++] = (struct MHD_OptionItem){MHD_OPTION_END, 0, 0};
-    return MHD_start_daemon(
+    return found_MHD_start_daemon(
         flags, 0, 0, 0, s->handler, s->owner, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
-/* MHD_get_connection_info is variadic: the socket of a connection, -1 when there is none. */
-static inline int starling_http_socket(struct MHD_Connection *connection) {
+int starling_http_socket(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        found_MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     return info ? info->connect_fd : -1;
 }
 
-/* Variadic as above: the peer's address as text, without its port. */
-static inline void starling_http_address(
+void starling_http_address(
     struct MHD_Connection *connection, char *text, size_t bytes) {
     text[0] = 0;
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        found_MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     if (!info || !info->client_addr) return;
     socklen_t length = info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
                                                                  : sizeof(struct sockaddr_in);
@@ -80,8 +112,7 @@ static inline void starling_http_address(
         text[0] = 0;
 }
 
-/* addrinfo is a list of C: a listening socket at host and port, or -1 with errno set. */
-static inline int starling_http_listen(const char *host, const char *port) {
+int starling_http_listen(const char *host, const char *port) {
     struct addrinfo hints, *found = 0;
     memset(&hints, 0, sizeof hints);
     hints.ai_family = AF_UNSPEC;
@@ -113,8 +144,7 @@ static inline int starling_http_listen(const char *host, const char *port) {
     return listener;
 }
 
-/* sockaddr_storage needs casts between pointers to structs: the port of a listening socket. */
-static inline int starling_http_port(int listener) {
+int starling_http_port(int listener) {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
     if (getsockname(listener, (struct sockaddr *)&address, &length) != 0) return -1;
@@ -123,9 +153,7 @@ static inline int starling_http_port(int listener) {
                                       : ((struct sockaddr_in *)&address)->sin_port);
 }
 
-/* RLIMIT_NOFILE is an enumeration that setrlimit takes as another type: as many descriptors as the
-   system allows this process, and how many those are. */
-static inline uint64_t starling_raise_files(void) {
+uint64_t starling_raise_files(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
     limit.rlim_cur = limit.rlim_max;
