@@ -266,9 +266,14 @@ package protocol SyncReplica: AnyObject {
 
     /// Issues again what is known only of an origin that this replica lost; see ``Replica``.
     ///
-    /// - Parameter live: origins that others write under now, which are not lost.
+    /// - Parameters:
+    ///   - live: origins that others write under now, which are not lost.
+    ///   - unknown: origins of nobody known, which are.
     /// - Returns: how many rows it was; 0 when nothing is left to do.
-    func reissueLost(except live: Set<Origin>) throws -> Int
+    func reissueLost(except live: Set<Origin>, unknown: [Origin]) throws -> Int
+
+    /// Origins with rows beyond the vector of which nobody has said whose they are. Complexity: O(origins).
+    func unknownOrigins() throws -> [Origin]
 
     /// Lets deleted rows go that every member has seen, in one short transaction; see ``Replica``.
     func collect(_ group: StabilityGroup) throws -> CollectOutcome

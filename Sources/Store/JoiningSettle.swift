@@ -100,28 +100,55 @@ extension Replica {
         try issue(entry, key: key, old: old) { !isWaiting($0.dot) }
     }
 
-    /// Origins of members that take part, and will tell what is theirs: by the copy. Whoever let in one of
-    /// whom it says nothing may have been removed by then, and those who made the copy have collected
-    /// without asking that one.
+    /// Origins of members that take part, and will tell what is theirs: by the copy, or by a word since of
+    /// one that takes part by the copy. Whoever let in one of whom it says nothing may have been removed by
+    /// then, and who was evicted may have said itself that it goes on: those who made the copy have
+    /// collected without asking such a one.
     private func tellingOrigins(_ joining: Joining) throws -> Set<Origin> {
         let telling = activeOrigins.subtracting(lostOrigins)
         guard let copiedColumn, !joining.began.isEmpty, !isBroken(.unknownToCopyHeard) else {
             return telling
         }
-        let known = try keysOfCopy(copiedColumn.table, joining)
-        return telling.filter { knownAuthors[$0].map { known.contains([.string($0)]) } ?? false }
+        let words = try wordsOfCopy(copiedColumn, joining)
+        return telling.filter { origin in
+            guard let node = knownAuthors[origin], let word = words[[.string(node)]] else {
+                return false
+            }
+            if word.isListed || isBroken(.evictedByCopyHeard) { return true }
+            guard let author = word.since.flatMap({ knownAuthors[$0] }) else { return false }
+            return words[[.string(author)]]?.isListed ?? false
+        }
     }
 
-    /// The keys of a table's rows of which the copy says anything.
-    private func keysOfCopy(_ table: String, _ joining: Joining) throws -> Set<[Value]> {
-        guard let entry = self.table(named: table) else { return [] }
+    /// What a copy says of one member.
+    private struct CopiedWord {
+        /// It has joined, under whatever origin.
+        var isListed: Bool
+        /// By whom something else is said of that, beyond the copy.
+        var since: Origin?
+    }
+
+    /// The members of whom the copy says anything, by key.
+    private func wordsOfCopy(_ place: (table: String, column: String), _ joining: Joining) throws
+        -> [[Value]: CopiedWord]
+    {
+        guard let entry = self.table(named: place.table),
+            let column = entry.column(named: place.column)
+        else { return [:] }
         let keys = try connection.query(
             "SELECT key FROM _starling_row WHERE tbl = ?1", [.integer(entry.id)])
-        return try keys.reduce(into: []) { found, row in
-            guard case .blob(let key) = row[0], let row = try load(entry, key: key),
-                row.kernel.writes.contains(where: { joining.copied.contains($0.dot) })
-            else { return }
-            found.insert(try decodeKey(key))
+        return try keys.reduce(into: [:]) { found, row in
+            guard case .blob(let key) = row[0], let row = try load(entry, key: key) else { return }
+            let copied = row.kernel.writes.filter { joining.copied.contains($0.dot) }
+            guard !copied.isEmpty else { return }
+            let kernel = Kernel(writes: copied)
+            var isListed = false
+            if case .text(let bytes)? = kernel.shown(column) {
+                isListed = !bytes.isEmpty && kernel.isVisible(entry.policy)
+            }
+            let word = row.kernel.winner(column)?.dot
+            let since = word.flatMap { joining.copied.contains($0) ? nil : $0.origin }
+            found[try decodeKey(key)] = CopiedWord(isListed: isListed, since: since)
         }
     }
 
@@ -207,8 +234,7 @@ extension Replica {
             if isReplacing, !isLost(write) { write.isPresent = false }
             if let believed, isLost(write) {
                 write.lose(believed)
-                // Nor does the row begin anew by it, which would hide the same as a value.
-                if let copied = rest.writes.map(\.birth).max(), !isBroken(.believedBornAnew) {
+                if let copied = rest.writes.map(\.birth).max(), isBroken(.believedLeftBehind) {
                     write.birth = min(write.birth, copied)
                 }
             }
@@ -218,6 +244,7 @@ extension Replica {
         if let believed, vector[origin] == given, !isBroken(.believedGoneUnsaid) {
             confirm(believed, &writes, &seen)
         }
+        if let believed { writes += saidAnew(believed, rest, writes) }
         row.kernel = Kernel(writes: writes)
         guard row.kernel != old.kernel else { return false }
         for own in joining.map({ $0.abandoned + [$0.provisional] }) ?? [] { seen[own] = 0 }
@@ -238,6 +265,22 @@ extension Replica {
             let dot = writes[place].dot
             seen[dot.origin] = max(seen[dot.origin], dot.number)
             writes[place].dot = nextSettledDot()
+        }
+    }
+
+    /// A row that was once inserted anew hides what the copy brought of before: that is said again beside it.
+    /// The row cannot be as of before again: others may have changed it since, and would hide the rest.
+    private func saidAnew(_ believed: ColumnSet, _ rest: Kernel, _ writes: [Write]) -> [Write] {
+        guard let latest = writes.map(\.birth).max(), !isBroken(.believedBornAnew) else {
+            return []
+        }
+        return rest.valuedColumns.filter(believed.contains).compactMap { column in
+            guard let word = rest.winner(column), word.birth < latest,
+                let value = word.value(column)
+            else { return nil }
+            return Write(
+                dot: nextSettledDot(), stamp: word.stamp, birth: latest, isPresent: false,
+                columns: ColumnSet([column]), values: [ColumnValue(column, value)])
         }
     }
 

@@ -15,8 +15,8 @@ extension Replica {
     /// origin's numbers in its vector brings them by an ordinary delta.
     /// One transaction of at most `bounds.foldEntriesMax` rows; call it until it returns 0.
     /// Complexity: O(rows to issue).
-    package func reissueLost(except live: Set<Origin>) throws -> Int {
-        let lost = (endedOrigins + removedOrigins).filter {
+    package func reissueLost(except live: Set<Origin>, unknown: [Origin]) throws -> Int {
+        let lost = (endedOrigins + removedOrigins + unknown).filter {
             $0 != origin && !live.contains($0) && ordinals[$0] != nil
         }
         guard !lost.isEmpty, !isJoining, !isBroken(.lostOriginKept) else { return 0 }
@@ -32,6 +32,16 @@ extension Replica {
             }
             if count > 0 { try saveOwnNumber() }
             return count
+        }
+    }
+
+    package func unknownOrigins() throws -> [Origin] {
+        let known = Set([origin, author] + endedOrigins + (joining?.abandoned ?? []))
+        return try translated {
+            try origins.filter {
+                try authors[$0] == nil && !known.contains($0)
+                    && !rowsBeyond($0, number: vector[$0], limit: 1).isEmpty
+            }
         }
     }
 

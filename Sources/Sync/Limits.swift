@@ -39,6 +39,9 @@ package enum SyncLimits {
 
     /// Nothing moves for this long although rows lie beyond every vector: nobody brings the rest.
     package static let stillMilliseconds: Milliseconds = 30_000
+    /// The same where nobody knows whose rows they are: the word about a new member may come later than its
+    /// rows.
+    package static let unknownMilliseconds: Milliseconds = 300_000
 
     /// Deleted rows are looked at at most this often, and slice by slice when many can go.
     package static let collectGapMilliseconds: Milliseconds = 5_000

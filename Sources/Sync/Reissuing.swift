@@ -1,5 +1,5 @@
 // When rows lie beyond the vector and nobody here has the rest of them, what was lost with an origin is
-// issued again: by the replica that wrote under it, or by all when it was a removed member's.
+// issued again: by the replica that wrote under it, or by all when it was a removed member's, or nobody's.
 
 internal import CausalModel
 internal import Store
@@ -12,10 +12,13 @@ extension SyncEngine {
         guard let own, !own.isWhole else {
             stillSince = nil
             isReissuing = false
+            unknownSince = [:]
+            unknownLookAt = nil
             return
         }
         let live = Set(links.values.compactMap { $0.session.stated?.origin })
-        guard isReissuing || nobodyTells(of: live, own) else {
+        let unknown = lookForUnknown(now)
+        guard isReissuing || nobodyTells(of: live, unknown, own) else {
             stillSince = nil
             return
         }
@@ -24,7 +27,7 @@ extension SyncEngine {
         guard isReissuing || now - since >= SyncLimits.stillMilliseconds else { return }
         stillSince = now
         do {
-            let rows = try replica.reissueLost(except: live)
+            let rows = try replica.reissueLost(except: live, unknown: unknown)
             isReissuing = rows > 0
             guard rows > 0 else { return }
             wantRefresh(at: now)
@@ -38,8 +41,11 @@ extension SyncEngine {
     /// No peer knows more of the lost origins than this replica does, whatever else they tell each other.
     /// What a peer knows is known from its statements, and from the snapshots that it sends from: it states
     /// neither twice. What a reader has on top is nobody's business.
-    private func nobodyTells(of live: Set<Origin>, _ own: ReplicaSummary) -> Bool {
-        let lost = (replica.endedOrigins + replica.removedOrigins).filter { !live.contains($0) }
+    private func nobodyTells(of live: Set<Origin>, _ unknown: [Origin], _ own: ReplicaSummary)
+        -> Bool
+    {
+        let lost = (replica.endedOrigins + replica.removedOrigins + unknown)
+            .filter { !live.contains($0) }
         // Who has not said yet who it is may be anybody, and again and again.
         let peers = links.values.filter { $0.session.phase != .greeting }
         return !lost.isEmpty && !peers.isEmpty
@@ -50,8 +56,25 @@ extension SyncEngine {
             }
     }
 
+    /// The origins with rows beyond the vector of which nobody has said for long whose they are. So it is
+    /// with those of a removed member that had gone on under others and was met once more: no list names
+    /// them.
+    private func lookForUnknown(_ now: Milliseconds) -> [Origin] {
+        guard membership?()?.origins != nil, !isBroken(.unknownKept) else { return [] }
+        if now >= unknownLookAt ?? now {
+            unknownLookAt = now + SyncLimits.stillMilliseconds
+            let found = (try? replica.unknownOrigins()) ?? []
+            unknownSince = Dictionary(
+                uniqueKeysWithValues: found.map { ($0, unknownSince[$0] ?? now) })
+        }
+        let since = now - SyncLimits.unknownMilliseconds
+        return unknownSince.filter { $0.value <= since }.keys.sorted()
+    }
+
     /// When ``reissueLost(_:)`` has something to do at the earliest.
     var reissueDeadline: Milliseconds {
-        isReissuing ? lastNow + 1 : stillSince.map { $0 + SyncLimits.stillMilliseconds } ?? .max
+        if isReissuing { return lastNow + 1 }
+        let still = stillSince.map { $0 + SyncLimits.stillMilliseconds } ?? .max
+        return min(still, unknownLookAt ?? .max)
     }
 }

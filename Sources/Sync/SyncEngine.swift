@@ -62,6 +62,9 @@ package final class SyncEngine {
     /// Since when nothing moved although rows lie beyond the vector.
     var stillSince: Milliseconds?
     var isReissuing = false
+    /// Origins with rows beyond the vector whose author nobody has named, and since when.
+    var unknownSince: [Origin: Milliseconds] = [:]
+    var unknownLookAt: Milliseconds?
     /// The origin that this replica has joined under last, as it was covered by its vector.
     var lastJoin: (origin: Origin, dot: Dot)?
     /// When this replica's own standing is looked at next.

@@ -18,7 +18,8 @@ enum Directed {
             + gapInLogTaken() + mixedRowsLeftOut() + unlistedKept()
             + copyGoesOnPastFloor() + contextsForgotten() + removedForgotten() + readerServes()
             + victimsAloneMissed() + hiddenNewsLeftOut() + unknownToCopyHeard()
-            + believedGoneUnsaid() + laterFloorUnsaid()
+            + evictedByCopyHeard()
+            + believedGoneUnsaid() + believedLeftBehind() + unknownKept() + laterFloorUnsaid()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put

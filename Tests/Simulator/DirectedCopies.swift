@@ -122,6 +122,76 @@ extension Directed {
         return source.problems["invariant"].map { [$0] } ?? []
     }
 
+    /// Seed 10406740. By the copy a member is evicted, and it says itself that it goes on: those that the
+    /// copy is from have collected without it.
+    static func evictedByCopyHeard() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let pair = try pair(.addWins, folder, ["SELECT 1", "SELECT 1"])
+        let (source, late) = (pair[0], pair[1])
+        let sourceApp = try Connection(path: folder.file("zero"))
+        try sourceApp.execute("CREATE TABLE members(node TEXT PRIMARY KEY NOT NULL, origin TEXT)")
+        _ = try source.track(["members"], policy: .deleteWins)
+        try source.finishScans()
+        try sourceApp.execute("INSERT INTO members VALUES('other', 'before'), ('zero', 'x')")
+        let other = try replica("other", in: folder, 3)
+        for node in [late, other] {
+            _ = try node.adoptSchema(try source.schemaDescription())
+            try node.finishScans()
+            try send(source, node)
+        }
+        let otherApp = try Connection(path: folder.file("other"))
+        try sourceApp.execute("UPDATE members SET origin = '' WHERE node = 'other'; DELETE FROM t")
+        try otherApp.execute(
+            "UPDATE members SET origin = '\(other.origin.hex)' WHERE node = 'other'")
+        try otherApp.execute("UPDATE t SET a = 'unheard'")
+        try source.fold()
+        try other.fold()
+        try send(source, late)
+        try send(other, late)
+        try collect(source, after: source)
+        guard !source.floor.isEmpty else { return ["nothing was collected"] }
+        late.copiedColumn = ("members", "origin")
+        try late.noteAuthor(source.origin, node: "zero")
+        try late.noteAuthor(other.origin, node: "other")
+        late.activeOrigins = [source.origin, other.origin]
+        try late.beginJoining(because: "a scenario")
+        try send(source, late)
+        try late.settleJoining()
+        try send(late, source)
+        let rows = try sourceApp.query("SELECT a FROM t")
+        guard rows == [[.string("unheard")]] else { return ["a change is lost: \(rows)"] }
+        return source.problems["invariant"].map { [$0] } ?? []
+    }
+
+    /// Seed 10412893. A replica has inserted a row of the list anew, and another has changed that since; the
+    /// copy says of it as it was before that it has joined.
+    static func believedLeftBehind() throws -> [String] {
+        let folder = TemporaryDirectory()
+        let anew = "DELETE FROM t; INSERT INTO t VALUES(1, 'anew', NULL)"
+        let pair = try pair(.addWins, folder, ["UPDATE t SET b = 'joined'", anew])
+        let late = pair[1]
+        let third = try replica("third", in: folder, 3)
+        _ = try third.adoptSchema(try late.schemaDescription())
+        try third.finishScans()
+        try send(late, third)
+        try Connection(path: folder.file("third")).execute("UPDATE t SET b = 'joined'")
+        try third.fold()
+        late.copiedColumn = ("t", "b")
+        late.endedOrigins = [late.origin]
+        try late.beginJoining(because: "a scenario")
+        try send(pair[0], late)
+        try late.settleJoining()
+        for _ in 0..<2 {
+            try send(late, third)
+            try send(third, late)
+        }
+        let rows = try ["one", "third"].map {
+            try Connection(path: folder.file($0)).query("SELECT a, b FROM t")
+        }
+        let wanted: [[Value]] = [[.string("anew"), .string("joined")]]
+        return rows == [wanted, wanted] ? [] : ["a row is of two lives at once: \(rows)"]
+    }
+
     /// Seed 10071049. The word of an earlier life goes for that of the copy: whoever has both hears of it.
     static func believedGoneUnsaid() throws -> [String] {
         let folder = TemporaryDirectory()
@@ -137,7 +207,7 @@ extension Directed {
             replicas.append(one)
         }
         let (source, late, third) = (replicas[0], replicas[1], replicas[2])
-        try apps[0].execute("INSERT INTO t VALUES('late', ''), ('third', '')")
+        try apps[0].execute("INSERT INTO t VALUES('late', ''), ('third', 'joined')")
         for other in [late, third] { try send(source, other) }
         try apps[1].execute("UPDATE t SET origin = 'believed' WHERE node = 'late'")
         try send(late, third)

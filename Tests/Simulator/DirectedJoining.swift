@@ -1,6 +1,7 @@
 // A scenario with whole nodes, for a rule that the order of their steps keeps from mattering in a random run.
 
 import CausalModel
+import SQLite
 import Store
 import Sync
 import TestKit
@@ -132,6 +133,36 @@ extension Directed {
         }
         return has.covers(wanted)
             ? [] : ["a member takes its copies of one that is out of date itself"]
+    }
+
+    /// Seed 10410385. A row has come half of somebody whom nobody knows, and who does not come again.
+    static func unknownKept() throws -> [String] {
+        let simulation = try group(of: 2)
+        go(simulation, for: 10_000)
+        let folder = TemporaryDirectory()
+        let stranger = try replica("stranger", in: folder, 9)
+        let app = try Connection(path: folder.file("stranger"))
+        try app.execute("CREATE TABLE u(id INTEGER PRIMARY KEY, a)")
+        _ = try stranger.track(["u"])
+        try stranger.finishScans()
+        try app.execute("INSERT INTO u VALUES(1, 'one'), (2, 'two')")
+        try stranger.fold()
+        stranger.bounds.chunkRowsMax = 1
+        guard let half = try stranger.openDelta(base: VersionVector(), resume: nil),
+            let chunk = try half.next(), let member = simulation.machines.first,
+            let replica = member.replica
+        else { return ["there is no delta"] }
+        defer { half.close() }
+        member.enterNode()
+        _ = try replica.adoptSchema(try stranger.schemaDescription())
+        try replica.finishScans()
+        _ = try replica.apply(chunk, of: half.header)
+        guard try !replica.summary().isWhole else { return ["nothing came half"] }
+        let network = simulation.network
+        network.enter(member.node) { $0.storeChanged(now: network.now) }
+        go(simulation, for: 600_000)
+        member.enterNode()
+        return try replica.summary().isWhole ? [] : ["a row stays half received for ever"]
     }
 
     /// Seed 9970454. A member that was evicted, and does not know it, has made a reader of the one that

@@ -56,7 +56,11 @@ extension Simulation {
         for round in 0..<4 {
             // Whoever knows too little of the others to take part by the relay alone does so when all meet.
             if round == 3 { joinNetworks() }
-            if converge(within: Self.convergenceMax / 4) { return true }
+            // Nobody dials sooner for that: addresses that were known are found again.
+            let isLast = round == 3
+            if converge(within: isLast ? Self.convergenceMax : Self.convergenceMax / 4) {
+                return true
+            }
             // If nobody is left who could give a copy, all have to meet.
             if !members.contains(where: \.canServe) { joinNetworks() }
             healMembers()
@@ -115,7 +119,8 @@ extension Simulation {
                 "active": replica.activeOrigins.contains(origin),
             ]
             let state = states.filter(\.value).keys.sorted()
-            return "\n    half received: \(row) of \(origin.high % 1_000) by \(author) \(state)"
+            let text = row.map(Self.text).joined(separator: " ")
+            return "\n    half received: \(text) of \(origin.high % 1_000) by \(author) \(state)"
         }.joined()
     }
 
@@ -125,7 +130,12 @@ extension Simulation {
             "SELECT sql FROM sqlite_schema WHERE sql <> '' AND substr(name, 1, 1) <> '_'")
         let tables = try? machine.replica?.tableFacts().map { "\($0.name) \($0.state)" }
         return "\n    \(tables ?? []) \(machine.replica?.problems ?? [:]) \(members(machine))"
-            + "\n    \((schema ?? []).map { "\($0)" })"
+            + "\n    \((schema ?? []).map { Self.text($0[0]) })"
+    }
+
+    private static func text(_ value: Value) -> String {
+        if case .text(let bytes) = value { return String(decoding: bytes, as: UTF8.self) }
+        return "\(value)"
     }
 
     /// Who takes part, as this machine's file has it.

@@ -368,10 +368,12 @@ final class ObservedReplica: LogReplica {
             name, gone, vector: inner.vector, heldElsewhere: held.sorted())
     }
 
-    func reissueLost(except live: Set<Origin>) throws -> Int {
-        let rows = try local { try inner.reissueLost(except: live) }
+    func reissueLost(except live: Set<Origin>, unknown: [Origin]) throws -> Int {
+        let rows = try local { try inner.reissueLost(except: live, unknown: unknown) }
         if rows > 0 { simulation.note("\(machine.name) issues \(rows) rows again") }
         simulation.counts.reissued += rows
         return rows
     }
+
+    func unknownOrigins() throws -> [Origin] { try inner.unknownOrigins() }
 }

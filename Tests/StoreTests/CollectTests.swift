@@ -281,7 +281,7 @@ extension Cluster {
         delta.close()
         // Member 1 plays both parts: it has half of what nobody can complete, and wrote it.
         cluster[1].replica.endedOrigins = [lost]
-        #expect(try cluster[1].replica.reissueLost(except: []) == 1)
+        #expect(try cluster[1].replica.reissueLost(except: [], unknown: []) == 1)
         #expect(try cluster.dots(1).allSatisfy(cluster[1].replica.vector.contains))
         #expect(try cluster.collect(1, others: []) == 0)
         #expect(try cluster[1].replica.verify() == [])

@@ -182,6 +182,46 @@ import Wire
         #expect(try cluster.replicas[1].conflicts().isEmpty)
     }
 
+    /// Reproducer: starling-sim --seed 10410385 --nodes 4 --steps 496. A removed member had gone on under
+    /// another origin, and was met once more by one that had not heard of its removal: no list names that
+    /// origin.
+    @Test func rowsHalfReceivedOfNobodyKnownAreIssuedAgain() throws {
+        let cluster = try FileCluster(3, owners: 3)
+        for node in [1, 2] {
+            try cluster.run(node, "INSERT INTO tasks(id) VALUES(?1)", [.string("n\(node)")])
+        }
+        cluster.network.discoverAll()
+        #expect(cluster.converge(within: 10_000))
+        for node in cluster.nodes { cluster.network.stop(node) }
+        try fill(cluster, 0, rows: 4_000, prefix: "later")
+        try receiveHalf(cluster)
+        cluster.network.stop(cluster.nodes[0])
+        let names = [1, 2].map { cluster.nodes[$0].engine.configuration.node }
+        let origins = try [1, 2].map { try cluster.replicas[$0].summary().origin }
+        let left = Membership(
+            roles: [names[0]: .writer, names[1]: .writer],
+            origins: [names[0]: origins[0], names[1]: origins[1]],
+            joins: [origins[0]: [Dot(origins[0], 1)], origins[1]: [Dot(origins[1], 1)]])
+        for index in 1..<3 {
+            cluster.nodes[index].engine.membership = { left }
+            for (name, origin) in zip(names, origins) {
+                try cluster.replicas[index].noteAuthor(origin, node: name, hasJoined: true)
+            }
+        }
+        cluster.network.discover(cluster.nodes[1], cluster.nodes[2])
+        cluster.network.run(for: 60_000)
+        #expect(try !cluster.replicas[1].summary().isWhole)
+        cluster.network.run(for: 360_000)
+        let all = try [1, 2].map { try cluster.replicas[$0].summary() }
+        #expect(
+            all.allSatisfy { $0.isWhole && $0.vector == all[0].vector },
+            "\(all) \([1, 2].map { cluster.nodes[$0].engine.peersStatus(cluster.network.now) })")
+        #expect(all[0].digest == all[1].digest)
+        let shown = try cluster.apps[1].query("SELECT id FROM tasks ORDER BY id")
+        #expect(shown.count > 10 && shown.count < 4_000)
+        #expect(try cluster.apps[2].query("SELECT id FROM tasks ORDER BY id") == shown)
+    }
+
     /// Reproducer: starling-sim --seed 7006675 --nodes 4 --steps 347. The last that a peer said was a
     /// delta, not a statement: it stands where its snapshot stood, and nothing is awaited of it.
     @Test func peerThatSentADeltaLastStandsStill() throws {

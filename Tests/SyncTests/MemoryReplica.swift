@@ -269,7 +269,9 @@ final class MemoryReplica: SyncReplica {
     }
 
     /// It has no marker, and so knows of no lost origin.
-    func reissueLost(except live: Set<Origin>) throws -> Int { 0 }
+    func reissueLost(except live: Set<Origin>, unknown: [Origin]) throws -> Int { 0 }
+
+    func unknownOrigins() throws -> [Origin] { [] }
 
     func collect(_ group: StabilityGroup) throws -> CollectOutcome {
         let (writers, readers, removals) = (group.writers, group.readers, group.removals)

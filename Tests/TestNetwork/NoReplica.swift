@@ -35,7 +35,10 @@ package final class NoReplica: SyncReplica {
     ) throws -> Bool { throw Gone() }
     package var hasDeletedRows: Bool { get throws { throw Gone() } }
     package func takeNewOrigin(because reason: String) throws { throw Gone() }
-    package func reissueLost(except live: Set<Origin>) throws -> Int { throw Gone() }
+    package func reissueLost(except live: Set<Origin>, unknown: [Origin]) throws -> Int {
+        throw Gone()
+    }
+    package func unknownOrigins() throws -> [Origin] { throw Gone() }
     package let removedOrigins: [Origin] = []
     package let endedOrigins: [Origin] = []
     package func holds(_ dot: Dot) -> Bool { false }
