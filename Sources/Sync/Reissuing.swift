@@ -63,9 +63,13 @@ extension SyncEngine {
         guard membership?()?.origins != nil, !isBroken(.unknownKept) else { return [] }
         if now >= unknownLookAt ?? now {
             unknownLookAt = now + SyncLimits.stillMilliseconds
-            let found = (try? replica.unknownOrigins()) ?? []
-            unknownSince = Dictionary(
-                uniqueKeysWithValues: found.map { ($0, unknownSince[$0] ?? now) })
+            do {
+                let found = try replica.unknownOrigins()
+                unknownSince = Dictionary(
+                    uniqueKeysWithValues: found.map { ($0, unknownSince[$0] ?? now) })
+            } catch {
+                if !isRetryable(error) { onEvent?(.storeTrouble("\(error)")) }
+            }
         }
         let since = now - SyncLimits.unknownMilliseconds
         return unknownSince.filter { $0.value <= since }.keys.sorted()

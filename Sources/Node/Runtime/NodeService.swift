@@ -213,10 +213,11 @@ final class NodeService {
         }
     }
 
-    /// The file changes with every write of the node itself, too: that is no reason to look again. When
-    /// it cannot be told, the look itself finds out why.
+    /// The file changes with every write of the node itself, too: that is no reason to look again.
     private func databaseChanged() {
-        guard (try? context.replica.hasForeignCommit()) ?? true else { return }
+        do { guard try context.replica.hasForeignCommit() else { return } } catch {
+            noteIfDiskFailed(error)
+        }
         engine.storeChanged(now: now)
         pump()
     }

@@ -109,6 +109,15 @@ final class FaultRig {
                 || line.contains(" fdatasync(") && line.contains("/ann>)")
         }
 
+        /// The calls around the fault: by them one sees who asked.
+        var surroundings: String {
+            let lines = trace.split(separator: "\n")
+            guard let fault = lines.firstIndex(where: { $0.contains("(INJECTED)") }) else {
+                return ""
+            }
+            return lines[max(0, fault - 20)..<min(lines.count, fault + 20)].joined(separator: "\n")
+        }
+
         /// It came when everything had been made durable and the node had said its last word:
         /// SQLite tidies its files up, and leaves what it cannot.
         var isAtTheEnd: Bool {

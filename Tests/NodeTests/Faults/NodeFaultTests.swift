@@ -35,7 +35,11 @@ struct NodeFaultTests {
             #expect(
                 outcome.log.contains(" error ") || outcome.log.contains(" warning ")
                     || outcome.exitCode != 0 && outcome.log.contains("starling: "),
-                "\(role), \(point): nothing was said of \(outcome.refused.first ?? "")\n\(outcome.log)"
+                """
+                \(role), \(point): nothing was said of \(outcome.refused.first ?? "")
+                \(outcome.log)
+                \(outcome.surroundings)
+                """
             )
         }
     }
