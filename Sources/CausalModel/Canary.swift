@@ -10,14 +10,14 @@
     case vectorMovedAtStart, vectorMovedWithEachChunk, endAnnouncesHalfReceived
     // The join.
     case receiverVectorNotCounted, senderVectorNotCounted, snapshotVectorForgotten
-    case currentVectorAsContext, joinKeepsEverything
+    case currentVectorAsContext, joinKeepsEverything, contextsOnly
     // The delta.
     case halfReceivedNotOffered, presenceForgotten, valuesLeftOutByContext, deltaBelowBaseTaken
-    case resumeWithoutLookingAgain
+    case resumeWithoutLookingAgain, positionKeptBySender
     // Local writes.
     case stampNotAboveRow, reinsertLeavesDefaults, foldAfterApply
     // Durability and identity.
-    case sentBeforeDurable, restoreUnnoticed
+    case sentBeforeDurable, statedBeforeDurable, restoreUnnoticed
     // Constraints and digests.
     case firstComeKeepsUnique, digestsComparedHalfReceived
     // Collection.

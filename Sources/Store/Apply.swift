@@ -152,6 +152,7 @@ extension Replica {
         let mine = seen(by: old)
         let hasSeen: (Dot) -> Bool = { [vector] in
             if isBroken(.joinKeepsEverything) { return false }
+            if isBroken(.contextsOnly) { return old != nil && (mine ?? vector).contains($0) }
             return !isBroken(.receiverVectorNotCounted) && vector.contains($0)
                 || mine?.contains($0) ?? false
         }
@@ -160,6 +161,9 @@ extension Replica {
             Kernel(writes: writes), hasSeen: hasSeen,
             otherHasSeen: {
                 if isBroken(.joinKeepsEverything) { return false }
+                if isBroken(.contextsOnly), let context = received.context {
+                    return context.contains($0)
+                }
                 return !isBroken(.senderVectorNotCounted) && header.snapshot.contains($0)
                     || received.context?.contains($0) ?? false
             })

@@ -10,7 +10,7 @@ extension Replica: SyncReplica {
     package func summary() throws -> ReplicaSummary {
         try fold()
         return try translated {
-            try makeDurable()
+            if !isBroken(.statedBeforeDurable) { try makeDurable() }
             let beyond = try rowsBeyondVector()
             summarizedDataVersion = foldedDataVersion
             var stated = vector

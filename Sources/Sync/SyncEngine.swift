@@ -65,6 +65,8 @@ package final class SyncEngine {
     /// Origins with rows beyond the vector whose author nobody has named, and since when.
     var unknownSince: [Origin: Milliseconds] = [:]
     var unknownLookAt: Milliseconds?
+    /// Of a wrong design alone.
+    var keptPositions: [String: ResumePoint] = [:]
     /// The origin that this replica has joined under last, as it was covered by its vector.
     var lastJoin: (origin: Origin, dot: Dot)?
     /// When this replica's own standing is looked at next.

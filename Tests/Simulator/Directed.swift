@@ -19,7 +19,8 @@ enum Directed {
             + copyGoesOnPastFloor() + contextsForgotten() + removedForgotten() + readerServes()
             + victimsAloneMissed() + hiddenNewsLeftOut() + unknownToCopyHeard()
             + evictedByCopyHeard()
-            + believedGoneUnsaid() + believedLeftBehind() + unknownKept() + laterFloorUnsaid()
+            + believedGoneUnsaid() + believedLeftBehind() + unknownKept() + statedBeforeDurable()
+            + laterFloorUnsaid()
     }
 
     /// Found by two of 2,802 seeds. Whoever commits a number has told the marker before: a file that is put

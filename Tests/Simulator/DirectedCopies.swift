@@ -122,6 +122,36 @@ extension Directed {
         return source.problems["invariant"].map { [$0] } ?? []
     }
 
+    /// What a replica says of itself is on disk: after a loss of power it has all that it said it had.
+    static func statedBeforeDurable() throws -> [String] {
+        for seed in UInt64(1)...20 {
+            let folder = TemporaryDirectory()
+            let (before, after) = (DiskProcess.spawn(), DiskProcess.spawn())
+            before.run(at: Simulation.epoch)
+            let stated: VersionVector
+            do {
+                let one = try replica("one", in: folder, seed)
+                let app = try Connection(path: folder.file("one"))
+                try app.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, a)")
+                _ = try one.track(["t"])
+                try one.finishScans()
+                try one.makeDurable()
+                // A program that does not wait for the disk.
+                try app.execute("PRAGMA synchronous = OFF")
+                try app.execute("INSERT INTO t VALUES(1, 'a')")
+                stated = try one.summary().vector
+                before.kill()
+            }
+            _ = Disk.losePower(below: folder.file(""), seed: seed)
+            after.run(at: Simulation.epoch)
+            let again = try replica("one", in: folder, seed + 100)
+            guard try again.summary().vector.covers(stated) else {
+                return ["a replica said more of itself than what was on disk"]
+            }
+        }
+        return []
+    }
+
     /// Seed 10406740. By the copy a member is evicted, and it says itself that it goes on: those that the
     /// copy is from have collected without it.
     static func evictedByCopyHeard() throws -> [String] {
