@@ -29,7 +29,7 @@
     case copyOfRemovedCounts, unseenDecides, copyOfAnyTaken, unlistedKept, believedBornAnew
     case listedReaderOutranked, earlierCopyForgotten, unheardKept, copyGoesOnPastFloor
     case contextsForgotten, removedForgotten, readerServes, unknownToCopyHeard
-    case believedGoneUnsaid, evictedByCopyHeard, unknownKept, believedLeftBehind
+    case believedGoneUnsaid, evictedByCopyHeard, unknownKept, believedLeftBehind, rejoinsAtOnce
     // The relay.
     case gapInLogTaken, mixedRowsLeftOut, hiddenNewsLeftOut
     case laterFloorUnsaid, floorNotChecked

@@ -57,6 +57,8 @@ package enum SyncLimits {
     package static let storeTroubleMilliseconds: Milliseconds = 1_000
     /// How long a peer that took part may seem not to: it has another origin, and says so soon.
     package static let standingGraceMilliseconds: Milliseconds = 2_000
+    /// For so long after a copy a list that does not say that this replica takes part is not believed.
+    package static let disbeliefMilliseconds: ClosedRange<Milliseconds> = 1_000...300_000
     /// How long who is out of date for one peer waits for that one to serve the copy.
     package static let copyWantedMilliseconds: Milliseconds = 10_000
     /// The same for a copy that comes with the log of a relay.

@@ -298,9 +298,11 @@ extension SyncEngine {
                 if isOurs || origins.keys.allSatisfy({ $0 == node }) {
                     join(node, own.origin, now)
                     standingAt = now + SyncLimits.joinGapMilliseconds
-                } else {
+                } else if mayBelieveMembers(now) {
                     try rejoin(because: "the members say that it has to", now)
                 }
+            } else if ownJoin(own) != nil {
+                disbelief = SyncLimits.disbeliefMilliseconds.lowerBound
             }
         } catch {
             let isBusy = isRetryable(error)
@@ -313,6 +315,19 @@ extension SyncEngine {
         }
     }
 
+    /// Whether the list of members is as it is for good. Right after a copy it may not have all that others
+    /// say of it: a later word about an earlier life hides that of the one who served it, whose clock is
+    /// slow. Each time that it was believed it is waited for longer.
+    private func mayBelieveMembers(_ now: Milliseconds) -> Bool {
+        guard !isBroken(.rejoinsAtOnce), let settledAt else { return true }
+        guard now >= settledAt + disbelief else {
+            standingAt = settledAt + disbelief
+            return false
+        }
+        disbelief = min(2 * disbelief, SyncLimits.disbeliefMilliseconds.upperBound)
+        return true
+    }
+
     /// The copy is here. It must bring the word that this replica has joined: its sender wrote it before.
     private func endJoining(_ known: Membership, _ own: ReplicaSummary, _ now: Milliseconds) throws
     {
@@ -323,6 +338,7 @@ extension SyncEngine {
         if join != nil || isBroken(.copyWithoutJoining) {
             lastJoin = join.map { (own.origin, $0) }
             try replica.settleJoining()
+            settledAt = now
             onEvent?(.joined(node: configuration.node))
             refresh(now)
         } else {

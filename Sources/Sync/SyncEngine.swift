@@ -71,6 +71,9 @@ package final class SyncEngine {
     var lastJoin: (origin: Origin, dot: Dot)?
     /// When this replica's own standing is looked at next.
     var standingAt: Milliseconds = .min
+    /// When the last copy was settled, and for how long after one the list is not believed.
+    var settledAt: Milliseconds?
+    var disbelief = SyncLimits.disbeliefMilliseconds.lowerBound
     /// By whom this replica was found out of date, and until when it takes a copy of nobody else.
     var copyWanted: (node: String, until: Milliseconds)?
     /// From when on the group may go on from this file.

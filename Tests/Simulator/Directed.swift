@@ -20,6 +20,7 @@ enum Directed {
             + victimsAloneMissed() + hiddenNewsLeftOut() + unknownToCopyHeard()
             + evictedByCopyHeard()
             + believedGoneUnsaid() + believedLeftBehind() + unknownKept() + statedBeforeDurable()
+            + rejoinsAtOnce()
             + laterFloorUnsaid()
     }
 

@@ -135,6 +135,28 @@ extension Directed {
             ? [] : ["a member takes its copies of one that is out of date itself"]
     }
 
+    /// Seed 10424954. A later word hides that a member has joined, after each copy again: it is not to take
+    /// copies without end.
+    static func rejoinsAtOnce() throws -> [String] {
+        let simulation = try group(of: 2)
+        go(simulation, for: 10_000)
+        guard let late = simulation.machines.first(where: { $0 !== simulation.founder }) else {
+            return ["there is no member"]
+        }
+        late.node.engine.membership = { [unowned late] in
+            var known = late.lookAtMembers()
+            if late.replica?.isJoining == false {
+                known?.origins?[late.name] = Origin(high: 1, low: 1)
+            }
+            return known
+        }
+        let before = simulation.counts.joins
+        go(simulation, for: 60_000)
+        let count = simulation.counts.joins - before
+        guard count > 0 else { return ["it never took a copy"] }
+        return count < 15 ? [] : ["a member takes one copy after the other"]
+    }
+
     /// Seed 10410385. A row has come half of somebody whom nobody knows, and who does not come again.
     static func unknownKept() throws -> [String] {
         let simulation = try group(of: 2)
