@@ -215,9 +215,7 @@ final class NodeService {
 
     /// The file changes with every write of the node itself, too: that is no reason to look again.
     private func databaseChanged() {
-        do { guard try context.replica.hasForeignCommit() else { return } } catch {
-            noteIfDiskFailed(error)
-        }
+        do { if try !context.replica.hasForeignCommit() { return } } catch { storeFailed(error) }
         engine.storeChanged(now: now)
         pump()
     }
