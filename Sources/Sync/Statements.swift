@@ -85,8 +85,9 @@ extension SyncEngine {
             guard peer.newsSeen != newsCount || hasNewRole else { continue }
             peer.newsSeen = newsCount
             guard isNews(for: peer, own) else { continue }
-            // Under another origin nothing is sent before that is said.
-            let isUrgent = peer.told.map { $0.origin != own.origin } ?? false
+            // Under another origin nothing is sent before that is said, nor by a peer whose changes are not
+            // taken: all that waits for it.
+            let isUrgent = hasNewRole || peer.told?.origin != own.origin
             wantStatement(
                 peer, at: now + (isUrgent ? 0 : SyncLimits.statementDelayMilliseconds))
         }

@@ -31,6 +31,32 @@ import Wire
         #expect(cluster.network.run(for: 1_000) { cluster.replicas[1].value("key") == "value" })
         #expect(cluster.network.now - start <= 2)
     }
+
+    /// Reproducer: that the other's changes are taken was said ten milliseconds after it was known, and
+    /// nothing came before. Hello, state, request, rows: each takes a millisecond here.
+    @Test func whoTakesPartIsSentRowsWithoutAPause() {
+        let cluster = Cluster(2)
+        let origins = Dictionary(
+            uniqueKeysWithValues: zip(cluster.nodes.map(\.name), cluster.replicas.map(\.origin)))
+        for (node, replica) in zip(cluster.nodes, cluster.replicas) {
+            replica.write("row of \(node.name)", "value")
+            _ = try? replica.summary()
+            node.engine.membership = {
+                Membership(
+                    roles: origins.mapValues { _ in .writer }, origins: origins,
+                    joins: [replica.origin: [Dot(replica.origin, 1)]])
+            }
+        }
+        var connectedAt: Milliseconds?
+        cluster.network.onConnection = { [unowned cluster] _ in connectedAt = cluster.network.now }
+        cluster.network.discoverAll()
+        let areEqual = cluster.network.run(for: 1_000) {
+            cluster.replicas.allSatisfy { $0.visible.count == 2 }
+        }
+        #expect(areEqual)
+        #expect(cluster.network.now - (connectedAt ?? 0) <= 5)
+    }
+
     /// Whatever changes while two nodes greet each other is known to both soon, at whichever moment.
     @Test func newsInTheMiddleOfAGreetingArrive() {
         for moment in Milliseconds(0)..<60 {
