@@ -5,6 +5,9 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -63,5 +66,11 @@ int64_t starling_peer_user(int socket) {
     uid_t user;
     gid_t group;
     return getpeereid(socket, &user, &group) == 0 ? (int64_t)user : -1;
+#endif
+}
+
+void starling_trim_memory(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
 #endif
 }

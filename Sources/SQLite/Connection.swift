@@ -206,8 +206,13 @@ package final class Connection {
             logPages: Int(log), movedPages: Int(moved), isBusy: code == SQLITE_BUSY)
     }
 
-    /// Memory that SQLite holds in the whole process, in bytes.
-    package static var memoryBytes: Int { Int(sqlite3_memory_used()) }
+    /// Memory that copies of pages take, in bytes.
+    package var cacheBytes: Int {
+        var present: Int32 = 0
+        var highest: Int32 = 0
+        sqlite3_db_status(handle, SQLITE_DBSTATUS_CACHE_USED, &present, &highest, 0)
+        return Int(present)
+    }
 
     /// Frees what caches can spare.
     package func shrinkMemory() { sqlite3_db_release_memory(handle) }

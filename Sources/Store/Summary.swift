@@ -218,6 +218,13 @@ extension Replica: SyncReplica {
         }
     }
 
+    /// Gives back the memory of pages that are only copies of what is in the file. They are read again
+    /// when they are needed, as they are anyway once another program has committed.
+    package func releaseMemory() {
+        for each in [connection] + readers { each.shrinkMemory() }
+        checkpointer?.shrinkMemory()
+    }
+
     private func readerForCheckpoint() throws -> Connection {
         if let checkpointer { return checkpointer }
         let fresh = try Connection(

@@ -61,6 +61,11 @@ package struct PeerStatus: Sendable, Equatable {
 }
 
 extension SyncEngine {
+    /// Rows are under way from or to a peer.
+    package var isTransferring: Bool {
+        links.values.contains { $0.outgoing != nil || $0.session.incoming != nil }
+    }
+
     /// Every known peer, connected ones first, then by name.
     package func peersStatus(_ now: Milliseconds) -> [PeerStatus] {
         var byRecord: [PeerBook.RecordID: PeerLink] = [:]

@@ -51,7 +51,7 @@ package final class SyncEngine {
     var refreshAt: Milliseconds?
     var lastRefreshAt: Milliseconds?
     /// How often the replica was looked at with success.
-    var looks = 0
+    package private(set) var looks = 0
     private var refreshDelay = SyncLimits.storeRetryMilliseconds.lowerBound
     var lastChoice: UInt64 = 0
     /// Processes of a peer that were replaced by a newer one: their return means a clone.

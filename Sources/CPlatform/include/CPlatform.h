@@ -32,3 +32,6 @@ int64_t starling_file_modified(const char *path);
 
 /* The user at the other end of a connected Unix socket; -1 when the system does not say. */
 int64_t starling_peer_user(int socket);
+
+/* Gives memory that was freed back to the system, where the C library keeps it otherwise. */
+void starling_trim_memory(void);

@@ -47,6 +47,8 @@ extension Bench {
     private static let latencySamples = 300
     /// How exactly a time to sight is measured; it counts against the nodes.
     private static let lookMicroseconds = 100
+    /// A node that nothing was asked of for so long has given back what it does not need.
+    private static let quietMilliseconds = 6_000
     /// Below this the copy of ten times the rows says nothing about memory.
     private static let memoryRowsMin = BenchOptions.rowsDefault
 
@@ -204,7 +206,7 @@ extension Bench {
         var generator = BenchGenerator(seed: Self.seed + 1)
         // The link must stand before the first sample; the first change proves that it does.
         _ = try latency(keys[0], 5000, watchers)
-        Stopwatch.sleep(milliseconds: 1500)
+        Stopwatch.sleep(milliseconds: Self.quietMilliseconds)
         idleBytes = max(try left.memory().now, try right.memory().now)
         ownBytes = max(try left.memory().own, try right.memory().own)
         var samples: [Double] = []

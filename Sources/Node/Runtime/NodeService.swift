@@ -61,6 +61,7 @@ final class NodeService {
     private static let storeProbeMilliseconds: ClosedRange<Milliseconds> = 1000...60_000
     private var savedPeers: [RememberedPeer] = []
     var absence = AbsenceWatch()
+    var rest = Rest()
     private(set) var isStopping = false
 
     init(context: NodeContext, options: RunOptions) throws {
@@ -153,9 +154,8 @@ final class NodeService {
     private func watchDatabase() throws {
         let path = context.replica.path
         let name = Path.name(of: path)
-        let wal = name + "-wal"
         let folder = try loop.watch(folder: Path.parent(of: path)) { [unowned self] changed in
-            if changed == wal || changed == name { databaseChanged() }
+            if changed == name || changed == name + "-wal" { databaseChanged() }
         }
         watches.append(folder)
     }
@@ -266,6 +266,7 @@ final class NodeService {
         runDerived()
         savePeers()
         evictAbsent()
+        restIfQuiet()
     }
 
     /// Shown for a while: those who knock are in no list of peers.
