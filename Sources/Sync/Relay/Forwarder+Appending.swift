@@ -104,7 +104,8 @@ extension Forwarder {
     func noteStated(_ vector: VersionVector, _ now: Milliseconds) {
         guard vector == replica.vector else { return }
         let isKnown = stood.map { $0.vector == vector } ?? false
-        let keepsRows = (try? replica.hasDeletedRows) ?? false
+        // A file that cannot be read now may have some.
+        let keepsRows = (try? replica.hasDeletedRows) ?? true
         let most =
             !isKnown && keepsRows
             ? limits.collectMilliseconds : limits.standingMilliseconds.upperBound
