@@ -45,6 +45,14 @@ static inline void starling_busy_timeout(sqlite3 *db, int milliseconds) {
     sqlite3_busy_handler(
         db, milliseconds > 0 ? starling_wait_for_lock : 0, (void *)(intptr_t)milliseconds);
 }
+/* The length of the WAL's file in bytes. Returns an SQLite code. */
+static inline int starling_log_bytes(sqlite3 *db, sqlite3_int64 *bytes) {
+    sqlite3_file *f = 0;
+    *bytes = 0;
+    int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f);
+    if (rc == SQLITE_OK && f && f->pMethods) rc = f->pMethods->xFileSize(f, bytes);
+    return rc;
+}
 /* The method table of sqlite3_file is reached through function pointers in a struct whose first
    member Swift sees as opaque: flush the WAL, then the database file. Returns an SQLite code. */
 static inline int starling_sync_files(sqlite3 *db, int with_database) {

@@ -187,6 +187,16 @@ package final class Connection {
         }
     }
 
+    /// The length of the write-ahead log's file, whatever of it is in use.
+    package func logBytes() throws -> Int {
+        var bytes: sqlite3_int64 = 0
+        let code = starling_log_bytes(handle, &bytes)
+        guard code == SQLITE_OK else {
+            throw SQLiteError(code: code, message: "cannot tell how long the log of \(path) is")
+        }
+        return Int(bytes)
+    }
+
     /// What a checkpoint did: pages in the WAL, pages moved to the database, and whether it was
     /// held up.
     package struct Checkpoint: Sendable, Equatable {

@@ -17,8 +17,10 @@ package enum Limits {
     /// Rows whose constraints wait for an empty journal, above which all rows are looked at
     /// instead.
     package static let putOffRowsMax = 10_000
-    /// Pages in the WAL after which the node checkpoints when it is safe.
-    package static let walPagesMax = 1_000
+    /// Bytes of a WAL that may stay beside the file once its pages are in the database.
+    package static let logBytesMax = 16 << 20
+    /// Checkpoints, one every two seconds, between two attempts to cut it while programs read from it.
+    package static let checkpointsBetweenCuts = 30
     /// The bounds that a replica works with; tests make them tiny.
     package struct Bounds: Sendable {
         package var foldEntriesMax = Limits.foldEntriesMax
@@ -27,6 +29,7 @@ package enum Limits {
         package var chunkRowsMax = Limits.chunkRowsMax
         package var chunkBytesMax = Limits.chunkBytesMax
         package var parkedEagerMax = Limits.parkedEagerMax
+        package var logBytesMax = Limits.logBytesMax
         package var tablesMax = Limits.tablesMax
 
         package init() {}

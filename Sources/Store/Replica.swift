@@ -87,6 +87,8 @@ package final class Replica {
     var syncedModification: Int64 = 0
     var readers: [Connection] = []
     var checkpointer: Connection?
+    /// How many checkpoints go by before the WAL is cut again.
+    var checkpointsUntilCut = 0
     /// How long a call waits for another program's write lock. A node that must answer meanwhile
     /// waits a little and tries again.
     package var busyMilliseconds = Limits.busyMilliseconds {

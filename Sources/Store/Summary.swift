@@ -96,7 +96,7 @@ extension Replica: SyncReplica {
     }
 
     /// The count of others' commits when something is not on disk yet; nil when all is.
-    private func unflushedVersion() throws -> Int64? {
+    func unflushedVersion() throws -> Int64? {
         let version = try connection.cachedInteger("PRAGMA data_version") ?? 0
         return needsSync || version != syncedDataVersion ? version : nil
     }
@@ -193,45 +193,5 @@ extension Replica: SyncReplica {
         try translated {
             try connection.run("DELETE FROM _starling_peer WHERE node = ?1", [.string(node)])
         }
-    }
-
-    // MARK: WAL
-
-    /// Moves the WAL into the database when that is safe: this connection holds the write lock
-    /// meanwhile, so that no other connection writes or checkpoints at the same moment (the
-    /// WAL-reset race of SQLite up to 3.51.2).
-    package func checkpointIfSafe() throws {
-        try translated {
-            let reader = try readerForCheckpoint()
-            // A checkpoint flushes the WAL first. After a burst that takes long: better before programs
-            // have to wait for it.
-            if try unflushedVersion() != nil {
-                try connection.syncFiles(includesDatabase: false)
-            }
-            connection.setBusyTimeout(milliseconds: 0)
-            defer { connection.setBusyTimeout(milliseconds: busyMilliseconds) }
-            do { try connection.execute("BEGIN IMMEDIATE") } catch let error as SQLiteError
-                where error.isBusy
-            { return }
-            defer { try? connection.execute("COMMIT") }
-            _ = try reader.checkpoint()
-        }
-    }
-
-    /// Gives back the memory of pages that are only copies of what is in the file. They are read again
-    /// when they are needed, as they are anyway once another program has committed.
-    package func releaseMemory() {
-        for each in [connection] + readers { each.shrinkMemory() }
-        checkpointer?.shrinkMemory()
-    }
-
-    private func readerForCheckpoint() throws -> Connection {
-        if let checkpointer { return checkpointer }
-        let fresh = try Connection(
-            path: path, mode: .readWrite, busyTimeoutMilliseconds: 0)
-        try fresh.execute("PRAGMA wal_autocheckpoint = 0")
-        _ = try fresh.integer("SELECT count(*) FROM _starling_meta")
-        checkpointer = fresh
-        return fresh
     }
 }

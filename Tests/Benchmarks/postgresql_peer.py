@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import workload
-from processes import LOOK, Cable, Server, Unavailable, free_port, shared_memory_once, wait
+from processes import LOOK, Cable, Server, Unavailable, free_port, rest, shared_memory_once, wait
 
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
@@ -108,6 +108,7 @@ class PostgreSQL:
             cells["catch_up"], copying = self.catch_up(cable, (publisher, subscriber))
             cells["exchange_bytes"], cells["exchange_ms"] = self.exchange(cable)
             cells["latency_ms"] = self.latency()
+            rest()
             idle = max(shared_memory_once(server.pid) for server in (publisher, subscriber))
             cells["memory"] = (idle, max(idle, copying))
             cells["concurrent"] = self.concurrent()

@@ -27,6 +27,15 @@ def need(name, *places):
 LOOK = 0.0001
 
 
+# A server is idle when nothing was asked of it for so many seconds.
+QUIET = 6.0
+
+
+def rest():
+    """Lets servers become idle, and give back what they do not need."""
+    time.sleep(QUIET)
+
+
 def wait(what, is_done, seconds=DEADLINE, nap=0.002):
     """Repeats `is_done` until it is true, with a nap between."""
     deadline = time.monotonic() + seconds

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import workload
-from processes import LOOK, Cable, Server, free_port, need, wait
+from processes import LOOK, Cable, Server, free_port, need, rest, wait
 
 
 def encode(*words):
@@ -104,6 +104,7 @@ class Redis:
             self.reader.call("REPLICAOF", "127.0.0.1", port)
             self.wait_for_replica()
             cells["latency_ms"] = self.latency()
+            rest()
             cells["memory"] = (max(primary.memory()[0], replica.memory()[0]), copying)
         finally:
             if cable:

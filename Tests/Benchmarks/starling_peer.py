@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import workload
-from processes import LOOK, Cable, Server, Unavailable, wait
+from processes import LOOK, Cable, Server, Unavailable, rest, wait
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
@@ -95,6 +95,7 @@ class Starling:
             self.right.stop()
             self.right.start("127.0.0.2", f"127.0.0.3:{port}")
             cells["latency_ms"] = self.latency()
+            rest()
             idle = max(self.left.server.memory()[0], self.right.server.memory()[0])
             cells["memory"] = (idle, copying)
         finally:

@@ -11,7 +11,7 @@ import urllib.request
 import xml.etree.ElementTree as ElementTree
 
 import workload
-from processes import Cable, Server, children, free_port, memory, need, wait
+from processes import Cable, Server, children, free_port, memory, need, rest, wait
 
 KEY = "bench"
 LATENCY_SAMPLES = 5
@@ -139,6 +139,7 @@ class Syncthing:
             wait("silence", lambda: left.is_idle() and right.is_idle(), nap=0.05)
             cells["latency_ms"] = self.latency()
             cells["exchange_bytes"], cells["exchange_ms"] = self.exchange(cable)
+            rest()
             cells["memory"] = tuple(map(max, zip(left.memory(), right.memory())))
             cells["concurrent"] = self.concurrent(cable)
         finally:

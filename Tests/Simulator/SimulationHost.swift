@@ -14,6 +14,8 @@ extension SwarmPlan {
         replica.bounds.scanRowsMax = bounds.scanRows
         replica.bounds.collectRowsMax = bounds.scanRows
         replica.bounds.parkedEagerMax = parkedEagerMax
+        // Most files are small here: cut at every checkpoint that can.
+        replica.bounds.logBytesMax = 64 << 10
     }
 }
 
