@@ -31,6 +31,7 @@ extension NodeService {
     func restIfQuiet() {
         guard rest.isDue(looks: engine.looks, isMoving: engine.isTransferring) else { return }
         context.replica.releaseMemory()
-        starling_trim_memory()
+        // Inside another program the heap is that program's.
+        if onReady == nil { starling_trim_memory() }
     }
 }
