@@ -45,6 +45,14 @@ static inline void starling_busy_timeout(sqlite3 *db, int milliseconds) {
     sqlite3_busy_handler(
         db, milliseconds > 0 ? starling_wait_for_lock : 0, (void *)(intptr_t)milliseconds);
 }
+/* Counts a connection's work in hundreds of steps of SQLite's machine, which no other load changes. */
+static inline int starling_step(void *counter) {
+    ++*(int64_t *)counter;
+    return 0;
+}
+static inline void starling_count_steps(sqlite3 *db, int64_t *counter) {
+    sqlite3_progress_handler(db, counter ? 100 : 0, counter ? starling_step : 0, counter);
+}
 /* The length of the WAL's file in bytes. Returns an SQLite code. */
 static inline int starling_log_bytes(sqlite3 *db, sqlite3_int64 *bytes) {
     sqlite3_file *f = 0;

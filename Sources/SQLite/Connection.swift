@@ -216,6 +216,18 @@ package final class Connection {
             logPages: Int(log), movedPages: Int(moved), isBusy: code == SQLITE_BUSY)
     }
 
+    /// What `body` makes SQLite do, in hundreds of steps of its machine: a measure that no other load of the
+    /// computer changes.
+    package func steps(of body: () throws -> Void) rethrows -> Int64 {
+        var counter: Int64 = 0
+        try withUnsafeMutablePointer(to: &counter) { counter in
+            starling_count_steps(handle, counter)
+            defer { starling_count_steps(handle, nil) }
+            try body()
+        }
+        return counter
+    }
+
     /// Memory that copies of pages take, in bytes.
     package var cacheBytes: Int {
         var present: Int32 = 0

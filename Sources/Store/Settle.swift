@@ -68,14 +68,15 @@ extension Replica {
     }
 
     func park(_ entry: TableEntry, key: [UInt8], reason: ParkReason, detail: String) throws {
+        try unpark(entry, key: key)
         try connection.run(
             """
-            INSERT OR REPLACE INTO _starling_parked(tbl, key, reason, detail)
+            INSERT INTO _starling_parked(tbl, key, reason, detail)
             VALUES(?1, ?2, ?3, ?4)
             """,
             [.integer(entry.id), .blob(key), .integer(reason.rawValue), .string(detail)])
+        parkedCounts[entry.id, default: 0] += 1
         dirty.insert(entry.id)
-        try recountParked(entry)
     }
 
     /// Takes the parked mark away, if there is one.
@@ -84,13 +85,8 @@ extension Replica {
         try connection.run(
             "DELETE FROM _starling_parked WHERE tbl = ?1 AND key = ?2",
             [.integer(entry.id), .blob(key)])
-        try recountParked(entry)
-    }
-
-    private func recountParked(_ entry: TableEntry) throws {
-        parkedCounts[entry.id] = Int(
-            try connection.integer(
-                "SELECT count(*) FROM _starling_parked WHERE tbl = ?1", [.integer(entry.id)]) ?? 0)
+        // One at most. The rows are not counted again: there may be as many as the table has.
+        parkedCounts[entry.id, default: 0] -= connection.changes
     }
 
     /// Collects what the constraint work at the end of the transaction has to look at.

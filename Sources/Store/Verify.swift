@@ -55,6 +55,9 @@ extension Replica {
                     try connection.query(
                         "SELECT key, items FROM _starling_conflict WHERE tbl = ?1",
                         [.integer(entry.id)]))
+                if parked.count != parkedCounts[entry.id] ?? 0 {
+                    found.append("\(entry.name): its parked rows are not counted right")
+                }
                 var sum: UInt64 = 0
                 var shown: Int64 = 0
                 try forEachKey(entry) { key in
