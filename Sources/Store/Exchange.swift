@@ -179,6 +179,11 @@ package protocol SyncReplica: AnyObject {
     /// Folds what programs wrote, makes it durable, and says where the replica stands.
     func summary() throws -> ReplicaSummary
 
+    /// The same while rows are on their way here: `beyondHash` may be that of an earlier call. It changes
+    /// with every chunk, costs a look at all rows beyond the vector, and is of no use before their delta
+    /// has ended or broken off.
+    func summary(whileReceiving: Bool) throws -> ReplicaSummary
+
     /// A delta of what lies beyond `base`, from one snapshot; nil when there is nothing to send.
     ///
     /// With a resume point of this replica's own earlier delta, rows that were sent already are

@@ -83,6 +83,8 @@ package final class Replica {
     /// The same count in the transaction that emptied the journals last, and at the last summary.
     var foldedDataVersion: Int64 = -1
     var summarizedDataVersion: Int64 = -1
+    /// Over the rows beyond the vector, when it was asked for last while none was on its way.
+    var beyondHash: UInt64 = 0
     /// When the database file had been written last, the last time it was flushed; 0 for never.
     var syncedModification: Int64 = 0
     var readers: [Connection] = []

@@ -7,17 +7,21 @@ internal import SQLite
 internal import Values
 
 extension Replica: SyncReplica {
-    package func summary() throws -> ReplicaSummary {
+    package func summary() throws -> ReplicaSummary { try summary(whileReceiving: false) }
+
+    /// Complexity: O(rows beyond the vector), and O(origins) while receiving.
+    package func summary(whileReceiving: Bool) throws -> ReplicaSummary {
         try fold()
         return try translated {
             if !isBroken(.statedBeforeDurable) { try makeDurable() }
-            let beyond = try rowsBeyondVector()
+            let isWhole = try !hasRowsBeyondVector()
+            if isWhole || !whileReceiving { beyondHash = isWhole ? 0 : try hashBeyondVector() }
             summarizedDataVersion = foldedDataVersion
             var stated = vector
             if let joining { stated[joining.provisional] = 0 }
             return ReplicaSummary(
-                origin: origin, vector: stated, isWhole: beyond.count == 0 && !isJoining,
-                beyondHash: beyond.hash, digest: digest, schemaFingerprint: schemaFingerprint,
+                origin: origin, vector: stated, isWhole: isWhole && !isJoining,
+                beyondHash: beyondHash, digest: digest, schemaFingerprint: schemaFingerprint,
                 floor: isJoining ? VersionVector() : floor, isJoining: isJoining,
                 hasUnsettled: try hasRowsOfRemoved())
         }
@@ -45,7 +49,7 @@ extension Replica: SyncReplica {
 
     /// Whether no live dot lies beyond the vector, without folding first. Complexity: O(origins).
     package func isWholeNow() throws -> Bool {
-        try translated { try !isJoining && rowsBeyondVector().count == 0 }
+        try translated { try !isJoining && !hasRowsBeyondVector() }
     }
 
     /// Whether rows of a removed node are half received here, and not issued again yet.
@@ -55,26 +59,42 @@ extension Replica: SyncReplica {
         }
     }
 
-    /// How many rows have a live dot beyond the vector, and a hash over them.
-    private func rowsBeyondVector() throws -> (count: Int, hash: UInt64) {
-        var count = 0
-        var hash: UInt64 = 0
+    /// What is asked of the rows that have a live dot beyond the vector.
+    private static func beyond(_ what: String) -> String {
+        """
+        SELECT \(what) FROM _starling_dot d
+        JOIN _starling_row r ON r.tbl = d.tbl AND r.key = d.key
+        WHERE d.origin = ?1 AND d.number > ?2
+        """
+    }
+
+    /// Calls `body` with a statement that is bound to each origin in turn, until it returns true.
+    private func askBeyond(_ sql: String, _ body: (Statement) throws -> Bool) throws -> Bool {
+        let statement = try connection.cached(sql)
+        defer { statement.reset() }
         for (ordinal, origin) in origins.enumerated() {
-            let statement = try connection.cached(
-                """
-                SELECT d.tbl, d.key, r.hash FROM _starling_dot d
-                JOIN _starling_row r ON r.tbl = d.tbl AND r.key = d.key
-                WHERE d.origin = ?1 AND d.number > ?2
-                """)
+            statement.reset()
             try statement.bind(Int64(ordinal), at: 1)
             try statement.bind(Int64(vector[origin]), at: 2)
-            while try statement.step() {
-                count += 1
-                hash &+= RowHash.mix(UInt64(bitPattern: statement.int(2)))
-            }
-            statement.reset()
+            if try body(statement) { return true }
         }
-        return (count, hash)
+        return false
+    }
+
+    private func hasRowsBeyondVector() throws -> Bool {
+        try askBeyond(Self.beyond("1") + " LIMIT 1") { try $0.step() }
+    }
+
+    /// A hash over the rows that have a live dot beyond the vector. Complexity: O(such rows).
+    private func hashBeyondVector() throws -> UInt64 {
+        var hash: UInt64 = 0
+        _ = try askBeyond(Self.beyond("r.hash")) { statement in
+            while try statement.step() {
+                hash &+= RowHash.mix(UInt64(bitPattern: statement.int(0)))
+            }
+            return false
+        }
+        return hash
     }
 
     /// Makes all that was committed durable; the marker outside the file is told first. Nothing is

@@ -60,6 +60,13 @@ extension SyncEngine {
             || own?.vector.covers(delta.header.snapshot) != true
     }
 
+    /// Whether the rows of a delta arrive right now.
+    func hasFreshRows(_ now: Milliseconds) -> Bool {
+        links.values.contains {
+            $0.session.incoming != nil && now - $0.progressAt < SyncLimits.pullStuckMilliseconds
+        }
+    }
+
     private func isBlocked(_ peer: PeerLink, _ now: Milliseconds) -> Bool {
         peer.pushBlockedUntil.map { $0 > now } ?? false
     }

@@ -346,7 +346,7 @@ package final class SyncEngine {
     func refresh(_ now: Milliseconds) {
         refreshAt = nil
         do {
-            let summary = try replica.summary()
+            let summary = try replica.summary(whileReceiving: hasFreshRows(now))
             lastRefreshAt = now
             looks += 1
             refreshDelay = SyncLimits.storeRetryMilliseconds.lowerBound

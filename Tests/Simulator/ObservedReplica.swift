@@ -198,8 +198,10 @@ final class ObservedReplica: LogReplica {
 
     // MARK: SyncReplica
 
-    func summary() throws -> ReplicaSummary {
-        let summary = try local { try inner.summary() }
+    func summary() throws -> ReplicaSummary { try summary(whileReceiving: false) }
+
+    func summary(whileReceiving: Bool) throws -> ReplicaSummary {
+        let summary = try local { try inner.summary(whileReceiving: whileReceiving) }
         simulation.compare(summary, of: machine)
         return summary
     }

@@ -4,6 +4,11 @@ import CausalModel
 import Store
 
 extension MemoryReplica {
+    func summary(whileReceiving: Bool) throws -> ReplicaSummary {
+        looks.append(whileReceiving)
+        return try summary()
+    }
+
     func noteStatement(
         of peer: String, name: String, origin: Origin, vector: VersionVector
     ) throws {

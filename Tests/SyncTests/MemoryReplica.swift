@@ -46,7 +46,9 @@ final class MemoryReplica: SyncReplica {
 
     // What happened, for the tests.
     private(set) var appliedRows = 0
-    private(set) var sentRows = 0
+    fileprivate(set) var sentRows = 0
+    /// Whether rows were on their way, at each look of the engine.
+    var looks: [Bool] = []
     private(set) var newOrigins: [String] = []
     private(set) var collections:
         [(writers: Set<String>, readers: Set<String>, removals: VersionVector)] = []
@@ -375,7 +377,7 @@ private final class MemorySource: DeltaSource {
         rest = rest.dropFirst(part.count)
         var writer = ByteWriter()
         for (_, key, row) in part { MemoryReplica.encode(key, row, &writer) }
-        replica.count(sent: part.count)
+        replica.sentRows += part.count
         return DeltaChunk(
             body: writer.bytes, rows: part.count, position: DeltaPosition(dot: last.0),
             isLast: rest.isEmpty)
@@ -392,8 +394,4 @@ private final class MemorySource: DeltaSource {
         if isClosed { replica.closedTwice += 1 } else { replica.openSources -= 1 }
         isClosed = true
     }
-}
-
-extension MemoryReplica {
-    fileprivate func count(sent rows: Int) { sentRows += rows }
 }

@@ -251,4 +251,31 @@ import Wire
         cluster.network.discoverAll()
         #expect(cluster.network.run(for: 5_000) { cluster.replicas[1].value("large") == noise })
     }
+
+    /// What lies beyond the vector changes with every chunk: it is looked at in whole once rows stop coming.
+    @Test func whatIsHalfReceivedIsLookedAtOnceNothingComes() {
+        let peer = RawPeer(rows: 1)
+        peer.activate()
+        func look() -> Bool? {
+            peer.replica.write("row0", "value \(peer.now)")
+            peer.engine.storeChanged(now: peer.now)
+            peer.advance(100)
+            return peer.replica.looks.last
+        }
+        #expect(look() == false)
+        peer.say(.deltaBegin(RawPeer.header(to: 2)))
+        peer.say(.chunk(RawPeer.chunk))
+        #expect(look() == true)
+        // The peer says that it lives, and sends nothing.
+        for _ in 0..<11 {
+            peer.say(.ping(1))
+            peer.advance(1_000)
+        }
+        #expect(look() == false)
+        peer.say(.chunk(RawPeer.chunk))
+        #expect(look() == true)
+        peer.engine.linkClosed(peer.link, reason: "the connection broke", now: peer.now)
+        peer.advance(100)
+        #expect(peer.replica.looks.last == false)
+    }
 }

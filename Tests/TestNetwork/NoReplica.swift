@@ -10,6 +10,7 @@ package final class NoReplica: SyncReplica {
 
     package init() {}
     package func summary() throws -> ReplicaSummary { throw Gone() }
+    package func summary(whileReceiving: Bool) throws -> ReplicaSummary { throw Gone() }
     package func openDelta(base: VersionVector, resume: ResumePoint?) throws -> (any DeltaSource)? {
         throw Gone()
     }
