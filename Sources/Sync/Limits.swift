@@ -53,6 +53,10 @@ package enum SyncLimits {
     package static let answerMilliseconds: Milliseconds = 5_000
 
     // MARK: Store
+    /// For so long after a commit of a program on this machine it is taken to write.
+    package static let programMilliseconds: Milliseconds = 10_000
+    /// How long the file is left to programs between two chunks, at most.
+    package static let turnMillisecondsMax: Milliseconds = 50
     package static let storeRetryMilliseconds: ClosedRange<Milliseconds> = 5...200
     package static let storeTroubleMilliseconds: Milliseconds = 1_000
     /// How long a peer that took part may seem not to: it has another origin, and says so soon.

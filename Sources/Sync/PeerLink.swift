@@ -55,6 +55,8 @@ final class PeerLink {
     var pending: [Effect] = []
     /// The store was busy: nothing is processed before.
     var blockedUntil: Milliseconds?
+    /// When the work began of which a chunk in the middle of a delta was the last.
+    var storingAt: Milliseconds?
     var retryDelay = SyncLimits.storeRetryMilliseconds.lowerBound
     /// There is work, but others had to have their turn first.
     var hasMore = false

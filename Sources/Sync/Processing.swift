@@ -31,6 +31,7 @@ extension SyncEngine {
 
     /// Processes what waits, until the store is busy or one chunk is done.
     func drain(_ peer: PeerLink, _ now: Milliseconds) {
+        leaveTurn(peer, now)
         if let until = peer.blockedUntil, until > now { return }
         peer.blockedUntil = nil
         peer.hasMore = false
@@ -61,6 +62,22 @@ extension SyncEngine {
                 return failed(error, peer, now)
             }
         }
+    }
+
+    /// Programs of this machine wait for the file while a chunk is stored, and look at most every 100 ms
+    /// whether it is free: between two chunks it is, for as long as the last one took where programs write,
+    /// for a moment where none has of late. Into a copy that this replica waits for nobody writes.
+    private func leaveTurn(_ peer: PeerLink, _ now: Milliseconds) {
+        guard let began = peer.storingAt else { return }
+        peer.storingAt = nil
+        guard own?.isJoining == false else { return }
+        let isShared =
+            programWroteAt.map { now - $0 < SyncLimits.programMilliseconds } ?? false
+        let pause = min(
+            SyncLimits.turnMillisecondsMax, isShared ? now - began : (now - began) / 8)
+        guard pause > 0 else { return }
+        peer.hasMore = false
+        peer.blockedUntil = max(peer.blockedUntil ?? now, now + pause)
     }
 
     private func failed(_ error: any Error, _ peer: PeerLink, _ now: Milliseconds) {
@@ -124,6 +141,7 @@ extension SyncEngine {
         case .apply(let chunk, let header):
             let outcome = try replica.apply(chunk.chunk, of: header.header)
             peer.progressAt = now
+            peer.storingAt = now
             run(peer.session.applied(rows: outcome.rows), peer, now)
             if outcome.hasChanged { report(outcome, peer) }
             noteEndedOrigin(outcome, peer, now)

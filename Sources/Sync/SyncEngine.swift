@@ -50,6 +50,8 @@ package final class SyncEngine {
     package internal(set) var own: ReplicaSummary?
     var refreshAt: Milliseconds?
     var lastRefreshAt: Milliseconds?
+    /// When a program of this machine committed last.
+    var programWroteAt: Milliseconds?
     /// How often the replica was looked at with success.
     package private(set) var looks = 0
     private var refreshDelay = SyncLimits.storeRetryMilliseconds.lowerBound
@@ -195,6 +197,12 @@ package final class SyncEngine {
         settle(now)
     }
 
+    /// A program of this machine committed.
+    package func programWrote(now: Milliseconds) {
+        programWroteAt = max(now, lastNow)
+        storeChanged(now: now)
+    }
+
     /// Time passed; see ``nextDeadline``.
     package func tick(_ now: Milliseconds) {
         let now = advance(to: now)
@@ -326,7 +334,8 @@ package final class SyncEngine {
         earliest = min(earliest, asking.dueAt ?? .max)
         for peer in links.values {
             earliest = min(earliest, peer.session.nextDeadline)
-            earliest = min(earliest, peer.hasMore ? now : peer.blockedUntil ?? .max)
+            let isAtOnce = peer.hasMore || peer.storingAt != nil
+            earliest = min(earliest, isAtOnce ? now : peer.blockedUntil ?? .max)
             // What waits for the replica is done with the refresh.
             guard let own, peer.isActive, peer.told != nil, mayState(own) else { continue }
             earliest = min(earliest, peer.statementDueAt ?? .max, peer.noteDueAt ?? .max)

@@ -278,4 +278,32 @@ import Wire
         peer.advance(100)
         #expect(peer.replica.looks.last == false)
     }
+
+    /// Reproducer: chunk after chunk was stored without a pause, and a program that wrote meanwhile waited
+    /// for 2.3 seconds. Storing takes 20 milliseconds here.
+    @Test(arguments: [false, true])
+    func theFileIsLeftToProgramsBetweenChunks(isWritten: Bool) {
+        let peer = RawPeer(rows: 1)
+        peer.activate()
+        if isWritten { peer.engine.programWrote(now: peer.now) }
+        peer.say(.deltaBegin(RawPeer.header(to: 2)))
+        peer.say(.chunk(RawPeer.chunk))
+        #expect(peer.engine.nextDeadline.map { $0 <= peer.now } == true)
+        #expect(peer.credits == 1)
+        peer.advance(20)
+        peer.say(.chunk(RawPeer.chunk))
+        peer.advance(isWritten ? 19 : 1)
+        #expect(peer.credits == 1)
+        peer.advance(1)
+        #expect(peer.credits == 2)
+        // Not for longer than is fair.
+        peer.say(.chunk(RawPeer.chunk))
+        #expect(peer.credits == 3)
+        peer.advance(1_000)
+        peer.say(.chunk(RawPeer.chunk))
+        peer.advance(49)
+        #expect(peer.credits == 3)
+        peer.advance(1)
+        #expect(peer.credits == 4)
+    }
 }

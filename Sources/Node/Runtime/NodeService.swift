@@ -216,7 +216,7 @@ final class NodeService {
     /// The file changes with every write of the node itself, too: that is no reason to look again.
     private func databaseChanged() {
         do { if try !context.replica.hasForeignCommit() { return } } catch { storeFailed(error) }
-        engine.storeChanged(now: now)
+        engine.programWrote(now: now)
         pump()
     }
 
