@@ -71,7 +71,7 @@ extension Replica {
         try unpark(entry, key: key)
         try connection.run(
             """
-            INSERT INTO _starling_parked(tbl, key, reason, detail)
+            INSERT OR REPLACE INTO _starling_parked(tbl, key, reason, detail)
             VALUES(?1, ?2, ?3, ?4)
             """,
             [.integer(entry.id), .blob(key), .integer(reason.rawValue), .string(detail)])
